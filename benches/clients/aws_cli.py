@@ -1,0 +1,39 @@
+"""The AWS command line (version 1, from PyPI)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lib import peers
+
+if TYPE_CHECKING:
+    from lib.job import Job
+
+KIND = "peer"
+VERBS = ("download", "upload")
+FLAGS = "s3 cp; max_concurrent_requests 16, multipart_chunksize 16MB, classic transfer client"
+
+_CONFIG = """[default]
+s3 =
+  max_concurrent_requests = 16
+  multipart_threshold = 16MB
+  multipart_chunksize = 16MB
+  io_chunksize = 1MB
+  addressing_style = path
+  preferred_transfer_client = classic
+"""
+
+
+def available() -> str | None:
+    """Return the version."""
+    path = peers.program("aws")
+    line = peers.first_line([path, "--version"]) if path else None
+    return line.split()[0] if line else None
+
+
+def command(job: Job) -> tuple[list[str], dict[str, str]]:
+    """Return `aws s3 cp` with a configuration of its own."""
+    config = job.home / "aws-config"
+    config.write_text(_CONFIG)
+    argv = [peers.program("aws") or "aws", "--endpoint-url", job.endpoint, "s3", "cp", "--only-show-errors"]
+    return [*argv, *job.source_and_destination], job.env() | {"AWS_CONFIG_FILE": str(config)}

@@ -1,0 +1,24 @@
+"""s3z by its command, as a person uses it: no flags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lib import peers
+
+if TYPE_CHECKING:
+    from lib.job import Job
+
+KIND = "ours"
+VERBS = ("download", "upload")
+FLAGS = "python -m s3z cp, no flags"
+
+
+def available() -> str | None:
+    """Return the version of the installed package."""
+    return peers.package_version("s3z", peers.own_python())
+
+
+def command(job: Job) -> tuple[list[str], dict[str, str]]:
+    """Return `s3z cp SOURCE DESTINATION`."""
+    return [peers.own_python(), "-m", "s3z", "cp", *job.source_and_destination], job.env()

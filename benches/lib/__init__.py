@@ -1,0 +1,1 @@
+"""Parts of the benchmark runner; standard library only."""

@@ -1,0 +1,58 @@
+"""Workloads as `workloads/*.toml` states them."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parents[1] / "workloads"
+_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One object, one direction, one server."""
+
+    name: str
+    verb: str
+    size: int
+    part_size: int
+    server: tuple[str, ...]
+
+    @property
+    def secure(self) -> bool:
+        """Whether it runs over TLS."""
+        return any(flag.startswith("--tls") for flag in self.server)
+
+
+def names() -> list[str]:
+    """Return the names of all workloads."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load(name: str, *, quick: bool) -> Workload:
+    """Read one workload; `quick` takes its small size."""
+    with (FOLDER / f"{name}.toml").open("rb") as file:
+        stated = tomllib.load(file)
+    return Workload(
+        name=name,
+        verb=stated["verb"],
+        size=parse_size(stated["quick_size" if quick else "size"]),
+        part_size=parse_size(stated["part_size"]),
+        server=tuple(stated["server"]),
+    )
+
+
+def parse_size(text: str) -> int:
+    """Read `16MiB` or a number of bytes."""
+    digits = text.rstrip("BGKMi")
+    return int(digits) * _UNITS[text[len(digits) :].strip()]
+
+
+def format_size(size: int) -> str:
+    """Write a size in the largest unit that divides it."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if size >= _UNITS[unit] and size % _UNITS[unit] == 0:
+            return f"{size // _UNITS[unit]} {unit}"
+    return f"{size} B"

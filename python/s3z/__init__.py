@@ -1,0 +1,92 @@
+"""s3z: a fast and careful S3 client.
+
+    >>> import s3z
+    >>> result = s3z.upload("hello.txt", "s3://examples/hello.txt")
+    >>> s3z.download("s3://examples/hello.txt", "copy.txt").bytes
+    6
+
+Names are loaded when they are first used, so that the import itself costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from s3z._version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from s3z._api import delete, download, exists, head, list, upload
+    from s3z._client import Client
+    from s3z._config import TransferConfig
+    from s3z._exceptions import (
+        AccessDeniedError,
+        AlreadyExistsError,
+        ArchiveError,
+        BatchError,
+        ConfigError,
+        CredentialsError,
+        IntegrityError,
+        NotFoundError,
+        ObjectChangedError,
+        S3zError,
+        ServiceError,
+        ThrottledError,
+        TransferConnectionError,
+        TransferTimeoutError,
+        UnsafeKeyError,
+    )
+    from s3z._types import DownloadResult, HeadResult, ObjectInfo, ProgressEvent, UploadResult, Verification
+
+__all__ = [
+    "AccessDeniedError",
+    "AlreadyExistsError",
+    "ArchiveError",
+    "BatchError",
+    "Client",
+    "ConfigError",
+    "CredentialsError",
+    "DownloadResult",
+    "HeadResult",
+    "IntegrityError",
+    "NotFoundError",
+    "ObjectChangedError",
+    "ObjectInfo",
+    "ProgressEvent",
+    "S3zError",
+    "ServiceError",
+    "ThrottledError",
+    "TransferConfig",
+    "TransferConnectionError",
+    "TransferTimeoutError",
+    "UnsafeKeyError",
+    "UploadResult",
+    "Verification",
+    "__version__",
+    "delete",
+    "download",
+    "exists",
+    "head",
+    "list",
+    "upload",
+]
+
+_HOMES = {
+    "_api": ("delete", "download", "exists", "head", "list", "upload"),
+    "_client": ("Client",),
+    "_config": ("TransferConfig",),
+    "_types": ("DownloadResult", "HeadResult", "ObjectInfo", "ProgressEvent", "UploadResult", "Verification"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    home = next((module for module, names in _HOMES.items() if name in names), "_exceptions")
+    value: object = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:  # type: ignore[valid-type]
+    return __all__

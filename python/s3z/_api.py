@@ -1,0 +1,66 @@
+"""The module functions: methods of a client that is made when the first of them is called."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import threading
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+from s3z._client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_lock = threading.Lock()
+_default: Client | None = None
+
+
+def default_client() -> Client:
+    """The client of the module functions, made from environment and profile at the first call.
+
+    Raises:
+        ConfigError: what environment or profile say is malformed.
+    """
+    global _default
+    if _default is None:
+        with _lock:
+            if _default is None:
+                _default = Client()
+    return _default
+
+
+def _after_fork() -> None:
+    # Another thread of the parent may have held it. The client itself knows that the process is a new one.
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _on_default(method: Callable[Concatenate[Client, P], R]) -> Callable[P, R]:
+    """The method as a function of the default client, with the same signature and words."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return method(default_client(), *args, **kwargs)
+
+    signature = inspect.signature(method)
+    parameters = [each for name, each in signature.parameters.items() if name != "self"]
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    call.__qualname__ = method.__name__
+    call.__module__ = "s3z"
+    return call
+
+
+download = _on_default(Client.download)
+upload = _on_default(Client.upload)
+list = _on_default(Client.list)
+head = _on_default(Client.head)
+exists = _on_default(Client.exists)
+delete = _on_default(Client.delete)

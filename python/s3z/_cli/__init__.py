@@ -1,0 +1,124 @@
+"""The `s3z` command: understand the line, run one command, turn what happens into lines and an exit status."""
+
+from __future__ import annotations
+
+import sys
+
+from s3z._cli._options import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from s3z._cli._context import Context
+    from s3z._cli._parser import Parsed
+
+
+def run(tokens: list[str]) -> int:
+    """Carry out a command line.
+
+    Args:
+        tokens: what follows the name of the command.
+
+    Returns:
+        The exit status. After a signal it does not return: the signal ends the process.
+    """
+    from s3z._cli import _exit
+    from s3z._cli._parser import parse
+
+    _exit.keep_standard_descriptors()
+    try:
+        parsed = parse(tokens)
+    except UsageError as error:
+        return _usage(error, as_json=any(token.lstrip("-") in ("json", "json=true") for token in tokens))
+    if parsed.asked is not None:
+        return _tell(parsed)
+    return _command(parsed)
+
+
+def _usage(error: UsageError, *, as_json: bool) -> int:
+    from s3z._cli import _exit
+    from s3z._cli._failures import Failure, RefusedError
+    from s3z._cli._printer import Printer
+
+    printer = Printer(as_json=as_json)
+    hint = "`s3z --help` lists the commands" if error.command == "s3z" or str(error) == "command not found" else None
+    hint = hint or f"`s3z {error.command} --help` lists its options"
+    printer.error(error.command, Failure(RefusedError(str(error), "usage", hint)))
+    return _exit.USAGE
+
+
+def _tell(parsed: Parsed) -> int:
+    """Print help or version."""
+    from s3z._cli import _exit
+    from s3z._cli._printer import Printer, StdoutClosedError
+
+    if parsed.asked == "version":
+        from s3z._version import __version__
+
+        text = f"s3z {__version__}"
+    else:
+        from s3z._cli import _help
+
+        text = _help.text(parsed.command)
+    printer = Printer(product=True)
+    try:
+        printer.data(text)
+    except StdoutClosedError:
+        return _exit.OK
+    return _exit.FAILED if printer.failed else _exit.OK
+
+
+def _runner(command: str) -> Callable[[Context], None]:
+    if command == "cp":
+        from s3z._cli.cp import run as run_cp
+
+        return run_cp
+    from s3z._cli.ls import run as run_ls
+
+    return run_ls
+
+
+def _command(parsed: Parsed) -> int:
+    from s3z._cli import _exit
+    from s3z._cli._context import Context
+    from s3z._cli._failures import Failure
+    from s3z._cli._printer import Printer, StdoutClosedError
+    from s3z._exceptions import ConfigError
+
+    _exit.install()
+    try:
+        context = Context(parsed)
+    except ConfigError as error:
+        Printer(as_json=bool(parsed.options.json)).error(parsed.label, Failure(error))
+        return _exit.FAILED
+    number = 0
+    try:
+        _runner(parsed.command)(context)
+    except StdoutClosedError:
+        return _exit.OK
+    except UsageError as error:
+        return _usage(error, as_json=bool(parsed.options.json))
+    except _exit.Interrupted as error:
+        number = error.number
+        context.fail(context.label, error, context.names)
+    except Exception as error:  # no traceback ever, except at --log trace
+        context.fail(context.label, error, context.names)
+    status = _finish(context, number)
+    if number:
+        sys.stdout = sys.stderr = None
+        _exit.die_of(number)
+    return status
+
+
+def _finish(context: Context, number: int) -> int:
+    """Summary and table; the exit status."""
+    from s3z._cli import _exit
+    from s3z._cli._printer import StdoutClosedError
+
+    status = 128 + number if number else _exit.FAILED if context.tally.failed else _exit.OK
+    try:
+        context.finish(status, interrupted=bool(number))
+    except StdoutClosedError:
+        return status
+    return _exit.FAILED if context.printer.failed and not number else status

@@ -1,0 +1,172 @@
+"""What one run of a command shares: options, printer, progress, counts and the client."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from s3z import _log
+from s3z._cli._failures import Failure
+from s3z._cli._options import LOG_LEVELS, choice
+from s3z._cli._printer import Printer
+from s3z._cli._progress import Display, Tally
+from s3z._exceptions import ConfigError
+from s3z._units import positive_duration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from s3z._cli._parser import Parsed
+    from s3z._client import Client
+
+#: commands whose product is stdout: they have no summary, and end when nobody reads
+_PRODUCT_IS_STDOUT = frozenset(("ls",))
+
+
+def _from_environment(variable: str, convert: Callable[[str], Any]) -> Any:
+    """The value of an `S3Z_…` variable, None if it is not set.
+
+    Raises:
+        ConfigError: it is empty or malformed.
+    """
+    text = os.environ.get(variable)
+    if text is None:
+        return None
+    try:
+        if not text.strip():
+            raise ValueError("it is empty")
+        return convert(text)
+    except ValueError as error:
+        raise ConfigError(f"{variable}: {error}") from None
+
+
+class Context:
+    """One run.
+
+    Args:
+        parsed: the command line.
+
+    Raises:
+        ConfigError: a variable about output is malformed.
+    """
+
+    def __init__(self, parsed: Parsed) -> None:
+        self.command = parsed.command
+        self.options = parsed.options
+        self.arguments = parsed.arguments
+        self.label = parsed.label
+        self.names: dict[str, Any] | None = None
+        self.tally = Tally()
+        self._start = time.monotonic()
+        self._client: Client | None = None
+        options = self.options
+        level = options.log or _from_environment("S3Z_LOG", choice(*LOG_LEVELS)) or "info"
+        when = options.show_progress or _from_environment("S3Z_SHOW_PROGRESS", choice("auto", "always", "never"))
+        every = options.log_progress or _from_environment("S3Z_LOG_PROGRESS", positive_duration)
+        self.printer = Printer(
+            as_json=bool(options.json),
+            level="error" if options.quiet else level,
+            only_errors=bool(options.only_show_errors),
+            product=self.command in _PRODUCT_IS_STDOUT,
+        )
+        silent = bool(options.quiet or options.only_show_errors or options.json)
+        quiet = bool(options.quiet or options.only_show_errors)
+        self.display = Display(self.printer, when or "auto", None if quiet else every, silent=silent)
+        _log.set_sink(lambda message: self.printer.warning(self.label, message))
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing may be changed."""
+        return bool(self.options.dry_run)
+
+    def client(self) -> Client:
+        """The client that the global options describe, made when first asked for.
+
+        Raises:
+            ConfigError: a setting is malformed or cannot be honoured.
+        """
+        if self._client is None:
+            from s3z._client import Client
+            from s3z._config import TransferConfig
+
+            options = self.options
+            self._client = Client(
+                profile=options.profile,
+                credentials_file=options.credentials_file,
+                anonymous=bool(options.no_sign_request),
+                region=options.region,
+                endpoint_url=options.endpoint_url,
+                addressing_style=options.addressing_style,
+                verify=False if options.no_verify_ssl else None,
+                ca_bundle=options.ca_bundle,
+                config=TransferConfig(
+                    memory_limit=options.memory_limit,
+                    max_attempts=None if options.retry_count is None else options.retry_count + 1,
+                    connect_timeout=options.connect_timeout,
+                    read_timeout=options.read_timeout,
+                    durable=getattr(options, "durable", None),
+                    direct_io=getattr(options, "direct_io", None),
+                ),
+            )
+        return self._client
+
+    def fail(self, label: str, error: BaseException, record: dict[str, Any] | None = None) -> None:
+        """Count and report one failure."""
+        self.tally.failed += 1
+        self.printer.error(label, Failure(error), record)
+        if self.printer.level == 0:
+            import traceback
+
+            self.printer.trace("".join(traceback.format_exception(error)))
+
+    def finish(self, status: int, *, interrupted: bool) -> None:
+        """Progress goes, the summary comes, and the table if it was asked for."""
+        self.display.end(self.tally)
+        tally = self.tally
+        if self.options.stat:
+            self._stat()
+        if not self.options.json or self.command in _PRODUCT_IS_STDOUT:
+            return
+        self.printer.record(
+            {
+                "record": "summary",
+                "schema": 1,
+                "command": self.command,
+                "success": status == 0,
+                "exit_code": status,
+                "dry_run": self.dry_run,
+                "interrupted": interrupted,
+                "objects": {
+                    "done": tally.done,
+                    "skipped": tally.skipped,
+                    "failed": tally.failed,
+                    "deleted": 0,
+                    "deletes_held_back": 0,
+                },
+                "bytes": {"transferred": tally.transferred, "resumed": tally.resumed},
+                "verified": tally.verified,
+                "seconds": round(time.monotonic() - self._start, 3),
+            }
+        )
+
+    def _stat(self) -> None:
+        good = self.tally.done + self.tally.skipped
+        if self.options.json:
+            self.printer.record(
+                {
+                    "record": "stat",
+                    "operation": self.command,
+                    "total": good + self.tally.failed,
+                    "error": self.tally.failed,
+                    "success": good,
+                }
+            )
+            return
+        rows = (
+            "Operation\tTotal\tError\tSuccess\t",
+            f"{self.command}\t{good + self.tally.failed}\t{self.tally.failed}\t{good}\t",
+        )
+        for line in ("", *rows):
+            self.printer.data(line)

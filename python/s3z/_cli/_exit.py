@@ -1,0 +1,70 @@
+"""Exit statuses and signals: clean up first, then die of the signal, so that a shell sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
+OK = 0
+FAILED = 1
+USAGE = 2
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: seconds after which an interrupted command is ended, whatever it is doing
+_GRACE = 3
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the command to end.
+
+    Args:
+        number: the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+_received = 0
+
+
+def _handle(number: int, _frame: FrameType | None) -> None:
+    global _received
+    _received += 1
+    if _received > 1:
+        with contextlib.suppress(OSError):
+            os.write(2, b"interrupted again: a temporary file .s3z-*.part or an unfinished upload may be left\n")
+        die_of(number)
+    # Should the clean-up hang, the alarm ends it.
+    signal.signal(signal.SIGALRM, lambda *_: die_of(number))
+    signal.alarm(_GRACE)
+    raise Interrupted(number)
+
+
+def install() -> None:
+    """Turn signals into `Interrupted`; those that the caller's parent ignores stay ignored (nohup)."""
+    for each in _SIGNALS:
+        if signal.getsignal(each) != signal.SIG_IGN:
+            signal.signal(each, _handle)
+
+
+def die_of(number: int) -> None:
+    """End this process by a signal, with its default action."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+    os.kill(os.getpid(), number)
+
+
+def keep_standard_descriptors() -> None:
+    """Put `/dev/null` where stdin, stdout or stderr are closed, so that no file we open takes their numbers."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)

@@ -1,0 +1,139 @@
+"""The native module: what the Rust core offers to the Python door. Private; the public surface is `s3z`."""
+
+from collections.abc import Callable
+from typing import TypeAlias, TypedDict
+
+__version__: str
+
+#: access key id, secret access key, session token or None, expiry in seconds since the epoch or None (never)
+KeySet: TypeAlias = tuple[str, str, str | None, float | None]
+#: network bytes, durable bytes, total bytes or None, objects done, objects in all or None
+ProgressFunction: TypeAlias = Callable[[int, int, int | None, int, int | None], object]
+#: key or common prefix, whether it is a prefix, size, etag, last modified (seconds since the epoch), storage class
+ListEntry: TypeAlias = tuple[str, bool, int, str | None, float | None, str | None]
+
+class TransferSettings(TypedDict, total=False):
+    """Numbers left out or None mean the core's default (`defaults()`)."""
+
+    part_size: int | None
+    multipart_threshold: int | None
+    max_concurrency: int | None
+    max_requests: int | None
+    memory_limit: int | None
+    max_attempts: int | None
+    connect_timeout: float | None
+    read_timeout: float | None
+    direct_io: str | None
+
+class DownloadOptions(TypedDict, total=False):
+    version_id: str | None
+    if_match: str | None
+    verify: str
+    on_change: str
+    overwrite: bool
+    durable: bool
+    deadline: float | None
+    direct_io: str | None
+    part_size: int | None
+    max_concurrency: int | None
+    set_mtime: bool
+
+class UploadOptions(TypedDict, total=False):
+    if_none_match: str | None
+    if_match: str | None
+    checksum: str | None
+    headers: list[tuple[str, str]]
+    deadline: float | None
+    part_size: int | None
+    max_concurrency: int | None
+
+class TransferReport(TypedDict):
+    bytes: int
+    seconds: float
+    etag: str | None
+    version_id: str | None
+    parts: int
+    attempts: int
+    resumed_bytes: int
+    verified: tuple[str, str | None, str | None]
+    last_modified: float | None
+    content_type: str | None
+    storage_class: str | None
+
+class HeadReport(TypedDict):
+    size: int
+    etag: str | None
+    version_id: str | None
+    last_modified: float | None
+    content_type: str | None
+    storage_class: str | None
+    metadata: dict[str, str]
+    headers: dict[str, str]
+
+class ListPages:
+    """Pages of one listing; each is fetched when asked for."""
+
+    def next_page(self) -> list[ListEntry] | None: ...
+
+class Client:
+    """One endpoint, one region to start with, one byte budget. Every call blocks with the GIL released."""
+
+    def __init__(
+        self,
+        *,
+        endpoint_url: str | None = None,
+        region: str = "us-east-1",
+        addressing_style: str = "auto",
+        credentials: KeySet | Callable[[], KeySet] | None = None,
+        anonymous: bool = False,
+        ca_bundle: str | None = None,
+        verify: bool = True,
+        proxies: dict[str, str] | None = None,
+        transfer: TransferSettings | None = None,
+    ) -> None: ...
+    def download(
+        self,
+        bucket: str,
+        key: str,
+        destination: bytes,
+        options: DownloadOptions,
+        progress: ProgressFunction | None = None,
+    ) -> TransferReport: ...
+    def upload_file(
+        self,
+        source: bytes,
+        bucket: str,
+        key: str,
+        options: UploadOptions,
+        progress: ProgressFunction | None = None,
+    ) -> TransferReport: ...
+    def list_objects(
+        self, bucket: str, prefix: str, delimiter: str | None = None, start_after: str | None = None
+    ) -> ListPages: ...
+    def list_buckets(self) -> list[tuple[str, float | None]]: ...
+    def head_object(self, bucket: str, key: str, version_id: str | None = None) -> HeadReport: ...
+    def delete_object(self, bucket: str, key: str, version_id: str | None = None) -> None: ...
+    def delete_objects(self, bucket: str, keys: list[str]) -> list[tuple[str, str | None, str | None]]: ...
+    def copy_object(
+        self, bucket: str, key: str, source_bucket: str, source_key: str, source_version_id: str | None = None
+    ) -> str | None: ...
+    def head_bucket(self, bucket: str) -> str | None: ...
+    def create_bucket(self, bucket: str) -> None: ...
+    def delete_bucket(self, bucket: str) -> None: ...
+
+def defaults() -> dict[str, int | float]:
+    """Every number of `rust/src/config.rs` that a person may set: sizes in bytes, times in seconds."""
+
+def parse_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of an `s3://` URI (key may be empty). Raises `s3z.ConfigError`."""
+
+def sign(
+    method: str,
+    url: str,
+    headers: list[tuple[str, str]],
+    payload_hash: str,
+    credentials: KeySet,
+    region: str,
+    amz_date: str,
+) -> str:
+    """The Authorization header for a request, as the core would send it; for checking it against other signers."""

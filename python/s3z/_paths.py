@@ -1,0 +1,131 @@
+"""Local names: where a download goes, and directories made on the way."""
+
+# pathlib would cost start-up time
+# ruff: noqa: PTH102, PTH106, PTH112, PTH116, PTH118, PTH120
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from s3z._escape import escape
+from s3z._exceptions import ConfigError, UnsafeKeyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MOST_BYTES = 255
+
+
+def base_name(key: str) -> str:
+    """The last segment of a key, which becomes a file name.
+
+    Raises:
+        UnsafeKeyError: no file can be called that.
+    """
+    name = key.rpartition("/")[2]
+    if name in ("", ".", "..") or "\0" in name or len(os.fsencode(name)) > _MOST_BYTES:
+        raise UnsafeKeyError(f'the last segment of the key "{escape(key)}" cannot be a file name', key=key)
+    return name
+
+
+def is_directory_name(path: str) -> bool:
+    """Whether a path is written as a directory: with a trailing slash, `.` or `..`."""
+    return path.endswith("/") or path.rpartition("/")[2] in (".", "..")
+
+
+def local_path(path: str | os.PathLike[str] | os.PathLike[bytes], what: str) -> str:
+    """A path as text (undecodable bytes as surrogates).
+
+    Raises:
+        TypeError: it is no path.
+        ConfigError: it is empty, holds a NUL, or is a URI.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"{what} must be a path (str or os.PathLike), not {type(path).__name__}")
+    text = os.fsdecode(path)
+    if not text or "\0" in text:
+        raise ConfigError(f"{what} must be a path, not {escape(text)!r}")
+    if text.startswith("s3://"):
+        raise ConfigError(f'{what} must be a local path, not "{escape(text)}"')
+    return text
+
+
+def download_path(destination: str | os.PathLike[str] | None, key: str) -> str:
+    """The file that a download of `key` writes.
+
+    Args:
+        destination: a file, an existing directory or a path ending in `/`; None is the working directory.
+        key: gives the file its name in the latter cases.
+
+    Raises:
+        UnsafeKeyError: the name would come from a key that has none.
+        ConfigError: the destination is no path.
+    """
+    if destination is None:
+        return base_name(key)
+    path = local_path(destination, "destination")
+    if is_directory_name(path) or os.path.isdir(path):
+        return os.path.join(path, base_name(key))
+    return path
+
+
+def check_source(path: str) -> os.stat_result:
+    """Facts about the file to upload.
+
+    Raises:
+        OSError: it is missing, a directory, or no regular file.
+    """
+    facts = os.stat(path)
+    if stat.S_ISDIR(facts.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(facts.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return facts
+
+
+@contextlib.contextmanager
+def parents_made(path: str, *, durable: bool) -> Iterator[None]:
+    """Make the missing parent directories of `path`; if the block fails, those that are still empty go again.
+
+    Args:
+        path: the file that is to be.
+        durable: whether new directory entries are synced to the disk at the end.
+    """
+    made: list[str] = []
+    try:
+        _make(os.path.dirname(path), made)
+        yield
+    except BaseException:
+        for directory in reversed(made):
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
+        raise
+    if durable:
+        for directory in made:
+            _sync(os.path.dirname(directory) or ".")
+
+
+def _make(directory: str, made: list[str]) -> None:
+    missing = []
+    while directory and not os.path.isdir(directory):
+        missing.append(directory)
+        directory = os.path.dirname(directory.rstrip("/"))
+    for each in reversed(missing):
+        try:
+            os.mkdir(each)
+        except FileExistsError:
+            if not os.path.isdir(each):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), each) from None
+            continue
+        made.append(each.rstrip("/"))
+
+
+def _sync(directory: str) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

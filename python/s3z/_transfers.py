@@ -1,0 +1,272 @@
+"""The operations behind `Client`: arguments to the words of the core, and its reports to results."""
+
+from __future__ import annotations
+
+import copy
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from s3z import _content_type, _core, _headers, _paths, _progress
+from s3z._config import check_part_size, one_of, transfer_settings
+from s3z._exceptions import (
+    AccessDeniedError,
+    BatchError,
+    ConfigError,
+    CredentialsError,
+    NotFoundError,
+    S3zError,
+    ServiceError,
+    ThrottledError,
+)
+from s3z._types import DownloadResult, HeadResult, ObjectInfo, UploadResult, Verification
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from s3z._settings import Settings
+
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRequest:
+    """One upload as the caller asked for it."""
+
+    source: object
+    destination: str
+    headers: dict[str, Any]
+    extra_args: Mapping[str, Any] | None
+    options: _core.UploadOptions
+    progress: Any
+
+
+def core_client(
+    settings: Settings, keys: _core.KeySet | Callable[[], _core.KeySet] | None, *, anonymous: bool
+) -> _core.Client:
+    """A client of the core with these settings."""
+    return _core.Client(
+        endpoint_url=settings.endpoint_url.value,
+        region=settings.region.value,
+        addressing_style=settings.addressing_style.value,
+        credentials=keys,
+        anonymous=anonymous,
+        ca_bundle=settings.ca_bundle.value,
+        verify=settings.verify.value,
+        proxies=settings.proxies.value,
+        transfer=transfer_settings(settings.transfer),
+    )
+
+
+def object_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of a URI that must have both.
+
+    Raises:
+        ConfigError: it is malformed or has no key.
+    """
+    bucket, key = any_uri(uri)
+    if not key:
+        raise ConfigError(f'"{uri}" names a bucket; an object is needed: s3://{bucket}/KEY', bucket=bucket)
+    return bucket, key
+
+
+def any_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of a URI; the key may be empty.
+
+    Raises:
+        TypeError: it is no text.
+        ConfigError: it is malformed.
+    """
+    if not isinstance(uri, str):
+        raise TypeError(f"a URI must be a str such as s3://bucket/key, not {type(uri).__name__}")
+    return _core.parse_uri(uri)
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """A time of the core as a datetime in UTC."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _etag(etag: str | None) -> str | None:
+    return None if etag is None else etag.strip('"')
+
+
+def _watched(
+    progress: Any, name: str, call: Callable[[_core.ProgressFunction | None], _core.TransferReport]
+) -> _core.TransferReport:
+    watcher = _progress.watch(progress, name)
+    if watcher is None:
+        return call(None)
+    try:
+        report = call(watcher)
+        watcher.finish(report["bytes"])
+        return report
+    finally:
+        watcher.close()
+
+
+def download(
+    core: _core.Client,
+    settings: Settings,
+    source: str,
+    destination: str | os.PathLike[str] | None,
+    options: _core.DownloadOptions,
+    progress: Any,
+) -> DownloadResult:
+    """See `Client.download`."""
+    bucket, key = object_uri(source)
+    check_part_size(options.get("part_size"))
+    options["verify"] = one_of("auto", "require", "off")(options["verify"], "verify")
+    options["on_change"] = one_of("error", "restart")(options["on_change"], "on_change")
+    if options["verify"] == "auto" and settings.response_checksum_validation.value == "when_required":
+        options["verify"] = "off"
+    path = _paths.download_path(destination, key)
+    with _paths.parents_made(path, durable=options["durable"]):
+        report = _watched(
+            progress, path, lambda watcher: core.download(bucket, key, os.fsencode(path), options, watcher)
+        )
+    return DownloadResult(
+        path=path,
+        **_common(report),
+        last_modified=moment(report["last_modified"]),
+        content_type=report["content_type"],
+        storage_class=report["storage_class"],
+    )
+
+
+def upload(core: _core.Client, settings: Settings, request: UploadRequest) -> UploadResult:
+    """See `Client.upload`."""
+    path = _source(request.source)
+    bucket, key = object_uri(request.destination)
+    check_part_size(request.options.get("part_size"))
+    wanted, more = _headers.merge(request.headers, request.extra_args)
+    _paths.check_source(path)
+    headers = _headers.build(wanted, more)
+    if wanted.content_type is None:
+        headers.insert(0, ("content-type", _content_type.guess(path)))
+    options = request.options
+    options["headers"] = headers
+    options["if_match"] = wanted.if_match
+    options["if_none_match"] = wanted.if_none_match
+    if wanted.checksum is not None:
+        options["checksum"] = wanted.checksum.lower()
+    elif settings.request_checksum_calculation.value == "when_supported":
+        options["checksum"] = "crc64nvme"
+    else:
+        options["checksum"] = None
+    report = _watched(
+        request.progress, path, lambda watcher: core.upload_file(os.fsencode(path), bucket, key, options, watcher)
+    )
+    return UploadResult(uri=f"s3://{bucket}/{key}", **_common(report))
+
+
+def _source(source: object) -> str:
+    if not isinstance(source, (str, os.PathLike)):
+        raise TypeError(
+            f"source must be the path of a file (str or os.PathLike), not {type(source).__name__}; "
+            "bytes and file objects cannot be uploaded yet"
+        )
+    return _paths.local_path(source, "source")
+
+
+def _common(report: _core.TransferReport) -> dict[str, Any]:
+    return {
+        "bytes": report["bytes"],
+        "seconds": report["seconds"],
+        "etag": _etag(report["etag"]),
+        "version_id": report["version_id"],
+        "parts": report["parts"],
+        "attempts": report["attempts"],
+        "resumed_bytes": report["resumed_bytes"],
+        "verified": Verification(*report["verified"]),
+    }
+
+
+def listing(core: _core.Client, uri: str, delimiter: str | None, start_after: str | None) -> Iterator[ObjectInfo]:
+    """See `Client.list`."""
+    bucket, prefix = any_uri(uri)
+    return _entries(bucket, core.list_objects(bucket, prefix, delimiter, start_after))
+
+
+def _entries(bucket: str, pages: _core.ListPages) -> Iterator[ObjectInfo]:
+    while (page := pages.next_page()) is not None:
+        for key, is_prefix, size, etag, modified, storage_class in page:
+            yield ObjectInfo(bucket, key, is_prefix, size, _etag(etag), moment(modified), storage_class)
+
+
+def head(core: _core.Client, uri: str, version_id: str | None) -> HeadResult:
+    """See `Client.head`."""
+    bucket, key = object_uri(uri)
+    report = core.head_object(bucket, key, version_id)
+    return HeadResult(
+        bucket=bucket,
+        key=key,
+        size=report["size"],
+        etag=_etag(report["etag"]),
+        version_id=report["version_id"],
+        last_modified=moment(report["last_modified"]),
+        content_type=report["content_type"],
+        storage_class=report["storage_class"],
+        metadata=report["metadata"],
+        headers=report["headers"],
+    )
+
+
+def exists(core: _core.Client, uri: str, version_id: str | None) -> bool:
+    """See `Client.exists`."""
+    bucket, key = any_uri(uri)
+    try:
+        if key:
+            core.head_object(bucket, key, version_id)
+        else:
+            core.head_bucket(bucket)
+    except NotFoundError:
+        return False
+    return True
+
+
+def delete(core: _core.Client, uris: str | Iterable[str], version_id: str | None) -> None:
+    """See `Client.delete`."""
+    if isinstance(uris, str):
+        bucket, key = object_uri(uris)
+        core.delete_object(bucket, key, version_id)
+        return
+    if version_id is not None:
+        raise ConfigError("version_id goes with a single URI only")
+    waiting: dict[str, list[str]] = {}
+    failures: list[Exception] = []
+    count = 0
+    for count, uri in enumerate(uris, 1):
+        bucket, key = object_uri(uri)
+        batch = waiting.setdefault(bucket, [])
+        batch.append(key)
+        if len(batch) == _BATCH:
+            failures += _delete_batch(core, bucket, waiting.pop(bucket))
+    for bucket, batch in waiting.items():
+        failures += _delete_batch(core, bucket, batch)
+    if failures:
+        raise BatchError(f"{len(failures)} of {count} objects could not be removed; first: {failures[0]}", failures=failures)
+
+
+def _delete_batch(core: _core.Client, bucket: str, keys: list[str]) -> list[S3zError]:
+    """Remove at most 1000 objects; an exception for each that failed."""
+    try:
+        outcomes = core.delete_objects(bucket, keys)
+    except CredentialsError:
+        raise
+    except S3zError as error:
+        return [_for_key(error, key) for key in keys]
+    return [_delete_failure(bucket, key, code, text) for key, code, text in outcomes if code is not None]
+
+
+def _for_key(error: S3zError, key: str) -> S3zError:
+    own = copy.copy(error)
+    own.key = key
+    return own
+
+
+def _delete_failure(bucket: str, key: str, code: str, text: str | None) -> S3zError:
+    kinds: dict[str, type[S3zError]] = {"AccessDenied": AccessDeniedError, "SlowDown": ThrottledError}
+    message = f'"s3://{bucket}/{key}" could not be removed: {code}' + (f": {text}" if text else "")
+    return kinds.get(code, ServiceError)(message, bucket=bucket, key=key, code=code)

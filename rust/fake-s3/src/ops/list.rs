@@ -1,0 +1,258 @@
+//! The listings: objects (v2 and v1), versions, uploads, parts.
+
+use crate::checksum::{from_base64, to_base64};
+use crate::date;
+use crate::error::{Fail, S3Error};
+use crate::http::answer::Answer;
+use crate::ops::Context;
+use crate::ops::listing::{After, Page, PageRequest, page};
+use crate::store::bucket::Bucket;
+use crate::store::object::Object;
+use crate::sync::lock;
+use crate::uri::encode;
+use crate::xml::Writer;
+
+/// What the listings have in common.
+struct Form<'a> {
+    prefix: &'a str,
+    delimiter: Option<&'a str>,
+    max: usize,
+    encodes: bool,
+}
+
+impl<'a> Form<'a> {
+    fn of(context: &'a Context, limit: &str) -> Result<Self, S3Error> {
+        let query = &context.request.query;
+        let max = match query.get(limit) {
+            Some(text) => {
+                let bad =
+                    || S3Error::invalid_argument(format!("Provided {limit} not an integer or within integer range"));
+                text.parse::<usize>().map_err(|_| bad())?.min(1000)
+            }
+            None => 1000,
+        };
+        let encodes = match query.get("encoding-type") {
+            None => false,
+            Some("url") => true,
+            Some(_) => return Err(S3Error::invalid_argument("Invalid Encoding Method specified in Request")),
+        };
+        let delimiter = query.get("delimiter").filter(|text| !text.is_empty());
+        Ok(Self { prefix: query.get("prefix").unwrap_or_default(), delimiter, max, encodes })
+    }
+
+    fn name(&self, text: &str) -> String {
+        if self.encodes { encode(text.as_bytes(), true) } else { text.to_owned() }
+    }
+
+    fn begin(&self, out: &mut Writer, context: &Context) {
+        out.text("Name", context.request.bucket()).text("Prefix", self.name(self.prefix)).text("MaxKeys", self.max);
+        out.maybe("Delimiter", self.delimiter.map(|text| self.name(text)));
+        out.maybe("EncodingType", self.encodes.then_some("url"));
+    }
+
+    fn page(&self, bucket: &Bucket, after: After) -> Page {
+        if self.max == 0 {
+            return Page::default();
+        }
+        let visible =
+            |versions: &Vec<_>| versions.last().is_some_and(|object: &std::sync::Arc<Object>| !object.is_delete_marker);
+        page(
+            &bucket.objects,
+            &visible,
+            &PageRequest { prefix: self.prefix, delimiter: self.delimiter, after, max: self.max },
+        )
+    }
+
+    fn contents(&self, out: &mut Writer, bucket: &Bucket, page: &Page, with_owner: bool) {
+        for key in &page.keys {
+            let Some(object) = bucket.current(key) else { continue };
+            out.open("Contents").text("Key", self.name(key));
+            describe(out, object);
+            if with_owner {
+                out.owner("Owner");
+            }
+            out.close();
+        }
+        for prefix in &page.prefixes {
+            out.open("CommonPrefixes").text("Prefix", self.name(prefix)).close();
+        }
+    }
+}
+
+fn describe(out: &mut Writer, object: &Object) {
+    out.text("LastModified", date::iso(object.modified)).maybe("ETag", object.etag.as_ref());
+    if let crate::store::object::Stored::Known(checksum) = &object.stored {
+        out.text("ChecksumAlgorithm", checksum.algorithm.name()).text("ChecksumType", checksum.kind.name());
+    }
+    out.text("Size", object.size()).text("StorageClass", object.header("x-amz-storage-class").unwrap_or("STANDARD"));
+}
+
+fn token_of(after: &After) -> String {
+    match after {
+        After::Start => String::new(),
+        After::Key(key) => to_base64(format!("k{key}").as_bytes()),
+        After::Prefix(prefix) => to_base64(format!("p{prefix}").as_bytes()),
+    }
+}
+
+fn after_of(token: &str) -> Option<After> {
+    let text = String::from_utf8(from_base64(token)?).ok()?;
+    match text.split_at_checked(1)? {
+        ("k", key) => Some(After::Key(key.to_owned())),
+        ("p", prefix) => Some(After::Prefix(prefix.to_owned())),
+        _ => None,
+    }
+}
+
+pub(crate) fn objects_v2(context: &Context) -> Result<Answer, Fail> {
+    let query = &context.request.query;
+    let form = Form::of(context, "max-keys")?;
+    let after = match (query.get("continuation-token"), query.get("start-after")) {
+        (Some(token), _) => {
+            after_of(token).ok_or_else(|| S3Error::invalid_argument("The continuation token provided is incorrect"))?
+        }
+        (None, Some(key)) if !key.is_empty() => After::Key(key.to_owned()),
+        _ => After::Start,
+    };
+    let store = lock(&context.shared.store);
+    let bucket = store.bucket(context.request.bucket())?;
+    let page = form.page(bucket, after);
+    let mut out = Writer::new("ListBucketResult");
+    form.begin(&mut out, context);
+    out.maybe("StartAfter", query.get("start-after").map(|text| form.name(text)));
+    out.maybe("ContinuationToken", query.get("continuation-token"));
+    out.maybe("NextContinuationToken", page.next.as_ref().map(token_of));
+    out.text("KeyCount", page.keys.len() + page.prefixes.len()).text("IsTruncated", page.next.is_some());
+    form.contents(&mut out, bucket, &page, query.get("fetch-owner") == Some("true"));
+    Ok(Answer::xml(out.finish()))
+}
+
+pub(crate) fn objects_v1(context: &Context) -> Result<Answer, Fail> {
+    let form = Form::of(context, "max-keys")?;
+    let marker = context.request.query.get("marker").unwrap_or_default();
+    let after = match form.delimiter {
+        _ if marker.is_empty() => After::Start,
+        Some(delimiter) if marker.ends_with(delimiter) => After::Prefix(marker.to_owned()),
+        _ => After::Key(marker.to_owned()),
+    };
+    let store = lock(&context.shared.store);
+    let bucket = store.bucket(context.request.bucket())?;
+    let page = form.page(bucket, after);
+    let mut out = Writer::new("ListBucketResult");
+    form.begin(&mut out, context);
+    out.text("Marker", form.name(marker)).text("IsTruncated", page.next.is_some());
+    let next = match &page.next {
+        Some(After::Key(text) | After::Prefix(text)) => Some(form.name(text)),
+        _ => None,
+    };
+    out.maybe("NextMarker", next);
+    form.contents(&mut out, bucket, &page, true);
+    Ok(Answer::xml(out.finish()))
+}
+
+/// All versions at once up to the limit; the resume point is a key, so that a key's versions are never split.
+pub(crate) fn versions(context: &Context) -> Result<Answer, Fail> {
+    let form = Form::of(context, "max-keys")?;
+    let marker = context.request.query.get("key-marker").unwrap_or_default();
+    let after = if marker.is_empty() { After::Start } else { After::Key(marker.to_owned()) };
+    let store = lock(&context.shared.store);
+    let bucket = store.bucket(context.request.bucket())?;
+    let request = PageRequest { prefix: form.prefix, delimiter: form.delimiter, after, max: form.max };
+    let page = page(&bucket.objects, &|_| true, &request);
+    let mut out = Writer::new("ListVersionsResult");
+    form.begin(&mut out, context);
+    out.text("KeyMarker", form.name(marker)).text("IsTruncated", page.next.is_some());
+    if let Some(After::Key(text) | After::Prefix(text)) = &page.next {
+        out.text("NextKeyMarker", form.name(text));
+    }
+    for (key, versions) in page.keys.iter().filter_map(|key| Some((key, bucket.objects.get(key)?))) {
+        for (at, object) in versions.iter().rev().enumerate() {
+            out.open(if object.is_delete_marker { "DeleteMarker" } else { "Version" });
+            out.text("Key", form.name(key)).text("VersionId", &object.version_id).text("IsLatest", at == 0);
+            match object.is_delete_marker {
+                true => out.text("LastModified", date::iso(object.modified)),
+                false => {
+                    describe(&mut out, object);
+                    &mut out
+                }
+            };
+            out.owner("Owner").close();
+        }
+    }
+    for prefix in &page.prefixes {
+        out.open("CommonPrefixes").text("Prefix", form.name(prefix)).close();
+    }
+    Ok(Answer::xml(out.finish()))
+}
+
+pub(crate) fn uploads(context: &Context) -> Result<Answer, Fail> {
+    let form = Form::of(context, "max-uploads")?;
+    let query = &context.request.query;
+    let marker = (query.get("key-marker").unwrap_or_default(), query.get("upload-id-marker").unwrap_or_default());
+    let store = lock(&context.shared.store);
+    let bucket = store.bucket(context.request.bucket())?;
+    let mut uploads: Vec<_> = bucket
+        .uploads
+        .values()
+        .filter(|upload| upload.key.starts_with(form.prefix))
+        .filter(|upload| match marker {
+            ("", _) => true,
+            (key, "") => upload.key.as_str() > key,
+            (key, id) => (upload.key.as_str(), upload.id.as_str()) > (key, id),
+        })
+        .collect();
+    uploads.sort_by(|a, b| (&a.key, &a.id).cmp(&(&b.key, &b.id)));
+    let is_truncated = uploads.len() > form.max;
+    uploads.truncate(form.max);
+    let mut out = Writer::new("ListMultipartUploadsResult");
+    out.text("Bucket", context.request.bucket())
+        .text("KeyMarker", form.name(marker.0))
+        .text("UploadIdMarker", marker.1);
+    if let Some(last) = uploads.last().filter(|_| is_truncated) {
+        out.text("NextKeyMarker", form.name(&last.key)).text("NextUploadIdMarker", &last.id);
+    }
+    out.text("Prefix", form.name(form.prefix)).text("MaxUploads", form.max).text("IsTruncated", is_truncated);
+    out.maybe("EncodingType", form.encodes.then_some("url"));
+    for upload in uploads {
+        out.open("Upload").text("Key", form.name(&upload.key)).text("UploadId", &upload.id);
+        out.owner("Initiator")
+            .owner("Owner")
+            .text("StorageClass", "STANDARD")
+            .text("Initiated", date::iso(upload.started));
+        if let Some(algorithm) = upload.algorithm.filter(|_| upload.was_asked) {
+            out.text("ChecksumAlgorithm", algorithm.name()).text("ChecksumType", upload.kind.name());
+        }
+        out.close();
+    }
+    Ok(Answer::xml(out.finish()))
+}
+
+pub(crate) fn parts(context: &Context) -> Result<Answer, Fail> {
+    let form = Form::of(context, "max-parts")?;
+    let query = &context.request.query;
+    let id = query.get("uploadId").unwrap_or_default();
+    let marker: u32 = query.get("part-number-marker").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let store = lock(&context.shared.store);
+    let bucket = store.bucket(context.request.bucket())?;
+    let upload = bucket.uploads.get(id).filter(|upload| upload.key == context.request.key());
+    let upload = upload.ok_or_else(|| S3Error::no_such_upload(id))?;
+    let rest: Vec<_> = upload.parts.range(marker + 1..).collect();
+    let shown = &rest[..rest.len().min(form.max)];
+    let mut out = Writer::new("ListPartsResult");
+    out.text("Bucket", context.request.bucket()).text("Key", context.request.key()).text("UploadId", id);
+    out.owner("Initiator").owner("Owner").text("StorageClass", "STANDARD").text("PartNumberMarker", marker);
+    out.text("NextPartNumberMarker", shown.last().map_or(0, |(number, _)| **number));
+    out.text("MaxParts", form.max).text("IsTruncated", shown.len() < rest.len());
+    if let Some(algorithm) = upload.algorithm.filter(|_| upload.was_asked) {
+        out.text("ChecksumAlgorithm", algorithm.name()).text("ChecksumType", upload.kind.name());
+    }
+    for (number, part) in shown {
+        out.open("Part").text("PartNumber", number).text("LastModified", date::iso(part.modified));
+        out.maybe("ETag", part.etag.as_ref()).text("Size", part.content.len());
+        if let Some(checksum) = part.checksum.as_ref() {
+            out.text(&checksum.algorithm.element(), &checksum.value);
+        }
+        out.close();
+    }
+    Ok(Answer::xml(out.finish()))
+}

@@ -1,0 +1,34 @@
+//! What all operations of a client share: the S3 client, the byte budget, the I/O threads.
+
+use std::sync::Arc;
+
+use crate::config::ClientConfig;
+use crate::credentials::Signing;
+use crate::error::{Error, Result};
+use crate::progress::Cancel;
+use crate::s3::client::S3Client;
+use crate::transfer::lanes::Lanes;
+use crate::transfer::scheduler::Scheduler;
+
+#[derive(Clone)]
+pub struct Engine {
+    pub client: S3Client,
+    pub scheduler: Arc<Scheduler>,
+    pub lanes: Arc<Lanes>,
+}
+
+impl Engine {
+    pub fn new(config: ClientConfig, signing: Signing) -> Result<Self> {
+        let scheduler = Arc::new(Scheduler::new(&config.transfer));
+        Ok(Self { client: S3Client::new(config, signing)?, scheduler, lanes: Arc::new(Lanes::start()?) })
+    }
+}
+
+/// The outcome of `work`, or `Cancelled` as soon as that is asked for.
+pub async fn unless_cancelled<T>(cancel: &Cancel, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Error::cancelled()),
+        done = work => done,
+    }
+}

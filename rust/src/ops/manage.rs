@@ -1,0 +1,67 @@
+//! The operations of one request, or of pages of it: look, list, delete, copy, buckets.
+//!
+//! Thin: each adds only what the caller of an operation is promised, that it can be stopped and names its object.
+
+use crate::error::{Error, Result};
+use crate::ops::engine::{Engine, unless_cancelled};
+use crate::progress::Cancel;
+use crate::s3::client::{CopyRequest, DeleteOutcome, ListRequest, Listing, ObjectRef};
+use crate::s3::object::ObjectHead;
+use crate::s3::xml::{ListPage, ListedBucket};
+
+/// S3's bound on one DeleteObjects.
+const DELETE_BATCH: usize = 1000;
+
+pub async fn head(engine: &Engine, object: &ObjectRef, cancel: &Cancel) -> Result<ObjectHead> {
+    unless_cancelled(cancel, engine.client.head_object(object, None)).await
+}
+
+pub fn list(engine: &Engine, request: ListRequest) -> Result<Listing> {
+    engine.client.list_objects_v2(request)
+}
+
+pub async fn next_page(listing: &mut Listing, cancel: &Cancel) -> Result<Option<ListPage>> {
+    unless_cancelled(cancel, listing.next_page()).await
+}
+
+pub async fn delete(engine: &Engine, object: &ObjectRef, cancel: &Cancel) -> Result<()> {
+    unless_cancelled(cancel, engine.client.delete_object(object)).await
+}
+
+/// Every key's own outcome, in batches of 1,000.
+pub async fn delete_many(
+    engine: &Engine,
+    bucket: &str,
+    keys: &[String],
+    cancel: &Cancel,
+) -> Result<Vec<DeleteOutcome>> {
+    crate::uri::validate_bucket(bucket)?;
+    if let Some(empty) = keys.iter().find(|key| key.is_empty()) {
+        return Err(Error::config(format!("a key to delete is empty: \"{empty}\"")).with_object(bucket, ""));
+    }
+    let mut outcomes = Vec::with_capacity(keys.len());
+    for batch in keys.chunks(DELETE_BATCH) {
+        outcomes.extend(unless_cancelled(cancel, engine.client.delete_objects(bucket, batch)).await?);
+    }
+    Ok(outcomes)
+}
+
+pub async fn copy(engine: &Engine, copy: &CopyRequest, cancel: &Cancel) -> Result<Option<String>> {
+    unless_cancelled(cancel, engine.client.copy_object(copy)).await
+}
+
+pub async fn list_buckets(engine: &Engine, cancel: &Cancel) -> Result<Vec<ListedBucket>> {
+    unless_cancelled(cancel, engine.client.list_buckets()).await
+}
+
+pub async fn head_bucket(engine: &Engine, bucket: &str, cancel: &Cancel) -> Result<Option<String>> {
+    unless_cancelled(cancel, engine.client.head_bucket(bucket)).await
+}
+
+pub async fn create_bucket(engine: &Engine, bucket: &str, cancel: &Cancel) -> Result<()> {
+    unless_cancelled(cancel, engine.client.create_bucket(bucket)).await
+}
+
+pub async fn delete_bucket(engine: &Engine, bucket: &str, cancel: &Cancel) -> Result<()> {
+    unless_cancelled(cancel, engine.client.delete_bucket(bucket)).await
+}

@@ -1,0 +1,16 @@
+//! The joint: the only place where the leaves meet; one file for each operation.
+//!
+//! An operation takes the `Engine`, a `<Verb>Request`, the counters it moves and the switch that stops it. It
+//! returns only after everything it started has ended: its tasks are stopped and awaited, its file is published or
+//! gone, its multipart upload completed or aborted. The first real error is the one that is returned (R7).
+
+pub mod adapt;
+pub mod discover;
+pub mod download;
+pub mod engine;
+pub mod manage;
+mod receive;
+pub mod report;
+mod tasks;
+pub mod upload;
+mod upload_parts;

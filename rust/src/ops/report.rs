@@ -1,0 +1,58 @@
+//! What an operation says when it has ended well: what was moved, and what was proved about it.
+
+use std::time::SystemTime;
+
+use crate::checksum::Algorithm;
+
+/// What was compared; nothing is called verified that was not (promise 3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verification {
+    /// The checksum over all bytes equals the one the store holds.
+    FullObject(Algorithm),
+    /// Each of so many parts was echoed by the store with the checksum it was sent with.
+    Parts(Algorithm, u32),
+    /// Only lengths; the text says why.
+    Length(String),
+}
+
+impl Verification {
+    /// `full_object`, `parts` or `length`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::FullObject(_) => "full_object",
+            Self::Parts(..) => "parts",
+            Self::Length(_) => "length",
+        }
+    }
+
+    pub fn algorithm(&self) -> Option<Algorithm> {
+        match self {
+            Self::FullObject(algorithm) | Self::Parts(algorithm, _) => Some(*algorithm),
+            Self::Length(_) => None,
+        }
+    }
+
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::FullObject(_) => None,
+            Self::Parts(_, count) => Some(count.to_string()),
+            Self::Length(why) => Some(why.clone()),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct TransferReport {
+    pub bytes: u64,
+    pub seconds: f64,
+    pub etag: Option<String>,
+    pub version_id: Option<String>,
+    /// Ranges or parts; 1 for a transfer of one request.
+    pub parts: u32,
+    /// The most attempts that any one request took; 1: nothing was tried twice.
+    pub attempts: u32,
+    pub verified: Verification,
+    pub last_modified: Option<SystemTime>,
+    pub content_type: Option<String>,
+    pub storage_class: Option<String>,
+}

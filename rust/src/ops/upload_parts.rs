@@ -1,0 +1,157 @@
+//! One part of an upload: read from the file into recycled buffers, checksummed, and sent from them.
+//!
+//! A part up to a quarter of the byte budget is held in memory while it is sent; a larger one is read twice, once
+//! for its checksum and once for its body, and the file is compared in between.
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use crate::checksum::{self, Algorithm};
+use crate::config::BUFFER_SIZE;
+use crate::error::Result;
+use crate::s3::payload::{ChunkSource, Payload};
+use crate::transfer::file_reader::FileReader;
+use crate::transfer::scheduler::{Permit, Scheduler};
+
+/// Buffers of a part that is read while it is sent.
+const STREAMED_BUFFERS: usize = 4;
+
+/// How many buffers a part of this length needs, and whether it is held whole.
+pub fn buffers_for(scheduler: &Scheduler, len: u64) -> (usize, bool) {
+    let held = len <= scheduler.memory_limit() / 4;
+    let buffers = if held { len.div_ceil(BUFFER_SIZE as u64) as usize } else { STREAMED_BUFFERS };
+    (buffers, held)
+}
+
+/// A part ready to be sent.
+pub struct ReadPart {
+    pub payload: Payload,
+    pub crc: Option<u64>,
+}
+
+/// What is to be read, and how.
+pub struct PartSource {
+    pub reader: Arc<FileReader>,
+    pub range: Range<u64>,
+    pub permit: Arc<Permit>,
+    pub algorithm: Option<Algorithm>,
+    pub held: bool,
+    /// Whether the body must be signed.
+    pub needs_sha256: bool,
+}
+
+impl PartSource {
+    pub async fn read(self) -> Result<ReadPart> {
+        if self.held { self.read_held().await } else { self.read_streamed().await }
+    }
+
+    async fn read_held(&self) -> Result<ReadPart> {
+        let mut chunks = Vec::new();
+        let mut crc = self.algorithm.map(|algorithm| checksum::checksum(algorithm, b""));
+        for piece in pieces(self.range.clone()) {
+            let algorithm = self.algorithm;
+            let sum = move |bytes: &[u8]| algorithm.map(|algorithm| checksum::checksum(algorithm, bytes));
+            let buffer = self.permit.buffer().await;
+            let len = (piece.end - piece.start) as usize;
+            let (buffer, next) = self.reader.read(buffer, piece.start, len, sum).await?;
+            if let (Some(algorithm), Some(before), Some(next)) = (algorithm, crc, next) {
+                crc = Some(checksum::combine(algorithm, before, next, len as u64));
+            }
+            chunks.push(Bytes::from_owner(buffer));
+        }
+        Ok(ReadPart { payload: Payload::Chunks(chunks.into()), crc })
+    }
+
+    async fn read_streamed(self) -> Result<ReadPart> {
+        let mut crc = self.algorithm.map(|algorithm| checksum::checksum(algorithm, b""));
+        let mut sha256 = self.needs_sha256.then(Sha256::new);
+        let mut buffer = self.permit.buffer().await;
+        for piece in pieces(self.range.clone()) {
+            let (algorithm, hash) = (self.algorithm, sha256.take());
+            let sum = move |bytes: &[u8]| {
+                let hash = hash.map(|hash| hash.chain_update(bytes));
+                (algorithm.map(|algorithm| checksum::checksum(algorithm, bytes)), hash)
+            };
+            let len = (piece.end - piece.start) as usize;
+            let (read, (next, hash)) = self.reader.read(buffer, piece.start, len, sum).await?;
+            (buffer, sha256) = (read, hash);
+            if let (Some(algorithm), Some(before), Some(next)) = (algorithm, crc, next) {
+                crc = Some(checksum::combine(algorithm, before, next, len as u64));
+            }
+        }
+        drop(buffer);
+        self.reader.check_unchanged().await?;
+        let (reader, permit, range) = (self.reader, self.permit, self.range);
+        let len = range.end - range.start;
+        let open = Arc::new(move || -> Pin<Box<dyn ChunkSource + Send + Sync>> {
+            Box::pin(FileChunks {
+                reader: reader.clone(),
+                permit: permit.clone(),
+                left: range.clone(),
+                reading: Mutex::new(None),
+            })
+        });
+        let sha256 = sha256.map(|hash| hash.finalize().into());
+        Ok(ReadPart { payload: Payload::Reopened { len, open, sha256 }, crc })
+    }
+}
+
+/// A range cut into buffers.
+fn pieces(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    let step = BUFFER_SIZE as u64;
+    (0..(range.end - range.start).div_ceil(step)).map(move |index| {
+        let start = range.start + index * step;
+        start..range.end.min(start + step)
+    })
+}
+
+type Reading = Pin<Box<dyn Future<Output = Result<Bytes>> + Send>>;
+
+/// One pass over a part that is read while it is sent.
+struct FileChunks {
+    reader: Arc<FileReader>,
+    permit: Arc<Permit>,
+    left: Range<u64>,
+    /// The read under way; the mutex only makes it shareable, nobody else ever locks it.
+    reading: Mutex<Option<Reading>>,
+}
+
+impl ChunkSource for FileChunks {
+    fn poll_chunk(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        let this = &mut *self;
+        let reading = this.reading.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if reading.is_none() {
+            let Some(piece) = pieces(this.left.clone()).next() else { return Poll::Ready(None) };
+            this.left.start = piece.end;
+            *reading = Some(Box::pin(read_piece(this.reader.clone(), this.permit.clone(), piece)));
+        }
+        let Some(future) = reading else { return Poll::Ready(None) };
+        let Poll::Ready(read) = future.as_mut().poll(context) else { return Poll::Pending };
+        *reading = None;
+        Poll::Ready(Some(read))
+    }
+}
+
+async fn read_piece(reader: Arc<FileReader>, permit: Arc<Permit>, piece: Range<u64>) -> Result<Bytes> {
+    let buffer = permit.buffer().await;
+    let (buffer, ()) = reader.read(buffer, piece.start, (piece.end - piece.start) as usize, |_| ()).await?;
+    Ok(Bytes::from_owner(buffer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_cover_the_range() {
+        let mib = BUFFER_SIZE as u64;
+        assert_eq!(pieces(5..5).count(), 0);
+        assert_eq!(pieces(5..6).collect::<Vec<_>>(), [5..6]);
+        assert_eq!(pieces(0..mib + 1).collect::<Vec<_>>(), [0..mib, mib..mib + 1]);
+    }
+}

@@ -1,0 +1,161 @@
+//! The S3 client: one async method for each action, and what all requests of a client share.
+//!
+//! Cheap to clone; all clones share connections, keys, clock offset, regions learnt, retry quota and pressure. The
+//! actions stand in the files below, by what they act on. The client follows no policy of its own: which ranges,
+//! parts and conditions a request has is the caller's word.
+
+mod bucket;
+mod list;
+mod multipart;
+mod object;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+pub use list::{ListRequest, Listing};
+pub(super) use object::stored_checksum;
+pub use multipart::{Completed, NewUpload, PartUpload};
+pub use object::{CopyRequest, DeleteOutcome, GetRequest, ObjectRef, PutRequest, Stored};
+
+use crate::config::ClientConfig;
+use crate::credentials::{CredentialCache, Signing};
+use crate::error::{Error, Result};
+use crate::pressure::Pressure;
+use crate::s3::attempts::Attempts;
+use crate::s3::endpoint::{Endpoint, Scheme};
+use crate::s3::http::{Http, Target};
+use crate::s3::retry::{Backoff, Class, Quota};
+use crate::s3::sign::KeyCache;
+
+#[derive(Clone)]
+pub struct S3Client(Arc<Shared>);
+
+struct Shared {
+    config: ClientConfig,
+    endpoint: Endpoint,
+    http: Http,
+    credentials: CredentialCache,
+    keys: KeyCache,
+    backoff: Backoff,
+    quota: Mutex<Quota>,
+    pressure: Pressure,
+    /// Seconds by which the store's clock is ahead of ours.
+    clock_ahead: AtomicI64,
+    /// Bucket → region, where an answer named another one than configured.
+    regions: Mutex<HashMap<String, String>>,
+}
+
+impl S3Client {
+    /// Checks the configuration and reads the CA bundle; makes no request.
+    pub fn new(config: ClientConfig, signing: Signing) -> Result<Self> {
+        config.transfer.validate()?;
+        config.retry.validate()?;
+        let endpoint = match &config.endpoint_url {
+            Some(url) => Endpoint::parse(url)?,
+            None => Endpoint::aws(&config.region)?,
+        };
+        let tls = endpoint.scheme == Scheme::Https;
+        let literal = endpoint.host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+        let http = Http::new(&config, Target { tls, literal_address: literal })?;
+        Ok(Self(Arc::new(Shared {
+            endpoint,
+            http,
+            credentials: CredentialCache::new(signing),
+            keys: KeyCache::new(),
+            backoff: Backoff::new(&config.retry),
+            quota: Mutex::new(Quota::new(&config.retry, Instant::now())),
+            pressure: Pressure::default(),
+            clock_ahead: AtomicI64::new(0),
+            regions: Mutex::default(),
+            config,
+        })))
+    }
+
+    pub fn config(&self) -> &ClientConfig {
+        &self.0.config
+    }
+
+    /// What the store said about its load; `transfer` obeys it.
+    pub fn pressure(&self) -> &Pressure {
+        &self.0.pressure
+    }
+
+    /// Whether the bodies of uploads may go unsigned: TLS protects them, or they do not leave the machine.
+    pub fn protects_bodies(&self) -> bool {
+        self.0.endpoint.scheme == Scheme::Https || self.0.endpoint.is_loopback()
+    }
+
+    pub(super) fn http(&self) -> &Http {
+        &self.0.http
+    }
+
+    pub(super) fn credentials(&self) -> &CredentialCache {
+        &self.0.credentials
+    }
+
+    pub(super) fn keys(&self) -> &KeyCache {
+        &self.0.keys
+    }
+
+    pub(super) fn backoff(&self) -> &Backoff {
+        &self.0.backoff
+    }
+
+    pub(super) fn clock_ahead(&self) -> i64 {
+        self.0.clock_ahead.load(Relaxed)
+    }
+
+    pub(super) fn set_clock_ahead(&self, seconds: i64) {
+        self.0.clock_ahead.store(seconds, Relaxed);
+    }
+
+    /// The region to sign for: what the store said of the bucket, else what was configured.
+    pub fn region_of(&self, bucket: &str) -> String {
+        let regions = self.0.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        regions.get(bucket).unwrap_or(&self.0.config.region).clone()
+    }
+
+    pub(super) fn set_region(&self, bucket: &str, region: &str) {
+        let mut regions = self.0.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        regions.insert(bucket.to_owned(), region.to_owned());
+    }
+
+    /// Where this request goes: to the bucket's region, or where a checked redirect sent it.
+    pub(super) fn endpoint_for(&self, bucket: &str, attempts: &Attempts) -> Result<Endpoint> {
+        if let Some(target) = &attempts.redirected_to {
+            let mut allowed = self.0.endpoint.allows_redirect_to(target)?;
+            allowed.custom = self.0.endpoint.custom;
+            return Ok(allowed);
+        }
+        let region = self.region_of(bucket);
+        if self.0.endpoint.custom || region == self.0.config.region {
+            return Ok(self.0.endpoint.clone());
+        }
+        self.0.endpoint.with_region(&region)
+    }
+
+    pub(super) fn succeeded(&self, attempts: &mut Attempts) {
+        let mut quota = self.0.quota.lock().unwrap_or_else(PoisonError::into_inner);
+        match attempts.take_paid() {
+            Some(class) => quota.give_back(&class),
+            None if attempts.total() == 1 => quota.success_first_attempt(),
+            None => {}
+        }
+    }
+
+    /// Pays for a retry of this class, or says how long that takes.
+    pub(super) fn take_quota(&self, class: &Class) -> std::result::Result<(), std::time::Duration> {
+        self.0.quota.lock().unwrap_or_else(PoisonError::into_inner).try_take(class, Instant::now())
+    }
+}
+
+/// Answers that are XML pages of listings are read up to here, those of single actions up to `MAX_RESULT` (S14).
+const MAX_PAGE: usize = 16 << 20;
+const MAX_RESULT: usize = 1 << 20;
+
+/// Broken XML is the store's fault; the text does not show it.
+fn broken_xml(error: Error) -> crate::s3::request::Failure {
+    crate::s3::request::Failure::new(Class::BadAnswer, error)
+}

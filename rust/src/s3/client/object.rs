@@ -1,0 +1,303 @@
+//! Actions on one object: get, head, put, copy, delete.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use reqwest::Method;
+
+use super::{MAX_RESULT, S3Client, broken_xml};
+use crate::checksum::{self, Algorithm};
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::s3::attempts::Attempts;
+use crate::s3::body::ObjectBody;
+use crate::s3::encode::encode_path;
+use crate::s3::object::{ObjectHead, ObjectIdentity, StoredChecksum};
+use crate::s3::payload::Payload;
+use crate::s3::request::{Answer, Failure, Request};
+use crate::s3::xml::{self, CompleteOutcome};
+
+/// The object a request is about, and which version of it if the caller named one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectRef {
+    pub bucket: String,
+    pub key: String,
+    pub version_id: Option<String>,
+}
+
+impl ObjectRef {
+    /// Refuses names that cannot be sent byte for byte.
+    pub fn new(bucket: &str, key: &str, version_id: Option<&str>) -> Result<Self> {
+        crate::uri::validate_bucket(bucket)?;
+        crate::uri::check_key(key).map_err(|error| error.with_object(bucket, key))?;
+        Ok(Self { bucket: bucket.to_owned(), key: key.to_owned(), version_id: version_id.map(str::to_owned) })
+    }
+
+    pub(super) fn request(&self, method: Method) -> Request {
+        let request = Request::new(method, &self.bucket, &self.key);
+        match &self.version_id {
+            Some(version) => request.query("versionId", version),
+            None => request,
+        }
+    }
+}
+
+/// What to get of an object.
+#[derive(Debug, Clone)]
+pub struct GetRequest {
+    pub object: ObjectRef,
+    /// `None`: a plain GET of all of it.
+    pub range: Option<Range<u64>>,
+    /// The caller's own condition, on the first request too.
+    pub if_match: Option<String>,
+    /// Whether to ask for stored checksums.
+    pub checksums: bool,
+}
+
+/// What to store in one request.
+pub struct PutRequest {
+    pub object: ObjectRef,
+    pub payload: Payload,
+    pub checksum: Option<(Algorithm, u64)>,
+    /// Content type, metadata, storage class, conditions …
+    pub headers: Vec<(String, String)>,
+    pub progress: Option<Arc<Progress>>,
+}
+
+/// What a store said of an object it took.
+#[derive(Debug, Clone, Default)]
+pub struct Stored {
+    pub etag: Option<String>,
+    pub version_id: Option<String>,
+    /// The checksum the store repeated, as it was sent.
+    pub echoed: Option<(Algorithm, String)>,
+    pub attempts: u32,
+}
+
+#[derive(Debug, Clone)]
+pub struct CopyRequest {
+    pub source: ObjectRef,
+    pub destination: ObjectRef,
+    /// The ETag the source must still have.
+    pub if_match: Option<String>,
+    pub headers: Vec<(String, String)>,
+}
+
+/// What became of one key of a delete of many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteOutcome {
+    pub key: String,
+    /// Code and message, if it was not deleted.
+    pub failure: Option<(String, String)>,
+}
+
+impl S3Client {
+    /// Starts to read an object, or a range of it. The body goes on by itself after a break.
+    pub async fn get_object(&self, get: GetRequest) -> Result<ObjectBody> {
+        ObjectBody::open(self.clone(), get).await
+    }
+
+    /// The head of an answer to a GET.
+    pub(in crate::s3) async fn get_once(
+        &self,
+        get: &GetRequest,
+        if_match: Option<&str>,
+        attempts: &mut Attempts,
+    ) -> (Request, Result<Answer>) {
+        let mut request = get.object.request(Method::GET);
+        if let Some(range) = &get.range {
+            request = request.header("range", format!("bytes={}-{}", range.start, range.end - 1));
+        }
+        if let Some(etag) = if_match {
+            request = request.header("if-match", etag);
+        }
+        if get.checksums {
+            request = request.header("x-amz-checksum-mode", "ENABLED");
+        }
+        let answer = self.send(&request, attempts).await;
+        (request, answer)
+    }
+
+    pub async fn head_object(&self, object: &ObjectRef, if_match: Option<&str>) -> Result<ObjectHead> {
+        let mut request = object.request(Method::HEAD).header("x-amz-checksum-mode", "ENABLED");
+        if let Some(etag) = if_match {
+            request = request.header("if-match", etag);
+        }
+        let answer = self.send(&request, &mut Attempts::default()).await?;
+        head_of(&answer).map_err(|error| error.with_object(&object.bucket, &object.key))
+    }
+
+    pub async fn put_object(&self, put: PutRequest) -> Result<Stored> {
+        let mut request = put.object.request(Method::PUT).payload(put.payload);
+        request.headers = put.headers;
+        request.progress = put.progress;
+        if let Some((algorithm, value)) = put.checksum {
+            request = request.header(algorithm.header(), checksum::encode(algorithm, value));
+        }
+        let mut attempts = Attempts::default();
+        let answer = self.send(&request, &mut attempts).await?;
+        Ok(Stored { attempts: attempts.total(), ..stored(&answer, put.checksum.map(|(algorithm, _)| algorithm)) })
+    }
+
+    /// Copies on the server, up to 5 GiB; the new ETag comes back.
+    pub async fn copy_object(&self, copy: &CopyRequest) -> Result<Option<String>> {
+        let mut source = format!("/{}/{}", copy.source.bucket, encode_path(&copy.source.key));
+        if let Some(version) = &copy.source.version_id {
+            source = format!("{source}?versionId={}", crate::s3::encode::encode_query(version));
+        }
+        let mut request = copy.destination.request(Method::PUT).header("x-amz-copy-source", source);
+        if let Some(etag) = &copy.if_match {
+            request = request.header("x-amz-copy-source-if-match", etag);
+        }
+        request.headers.extend(copy.headers.iter().cloned());
+        request.slow_answer = true;
+        let parse = |_: &Answer, body: &[u8]| match xml::parse_copy(body).map_err(broken_xml)? {
+            CompleteOutcome::Done { etag, .. } => Ok(Some(etag)),
+            CompleteOutcome::Error(error) => Err(Failure::in_success(&error, &request)),
+        };
+        self.exchange(&request, MAX_RESULT, parse).await
+    }
+
+    /// A missing object counts as deleted.
+    pub async fn delete_object(&self, object: &ObjectRef) -> Result<()> {
+        self.send(&object.request(Method::DELETE), &mut Attempts::default()).await.map(drop)
+    }
+
+    /// Deletes up to 1,000 keys; what became of each comes back.
+    pub async fn delete_objects(&self, bucket: &str, keys: &[String]) -> Result<Vec<DeleteOutcome>> {
+        let named: Vec<(&str, Option<&str>)> = keys.iter().map(|key| (key.as_str(), None)).collect();
+        let body = Bytes::from(xml::delete_body(&named, false)?);
+        let sum = checksum::checksum(Algorithm::Crc32, &body);
+        let request = Request::new(Method::POST, bucket, "")
+            .query("delete", "")
+            .header("content-type", "application/xml")
+            .header("content-md5", md5_base64(&body))
+            .header(Algorithm::Crc32.header(), checksum::encode(Algorithm::Crc32, sum))
+            .payload(Payload::bytes(body));
+        let parse = |_: &Answer, body: &[u8]| xml::parse_delete_result(body).map_err(broken_xml);
+        let result = self.exchange(&request, MAX_PAGE_OF_KEYS, parse).await?;
+        let deleted = result.deleted.into_iter().map(|key| DeleteOutcome { key, failure: None });
+        let failed = result.errors.into_iter().map(|failure| DeleteOutcome {
+            key: failure.key,
+            failure: Some((failure.code, failure.message)),
+        });
+        let outcomes: Vec<_> = deleted.chain(failed).collect();
+        if outcomes.len() < keys.len() {
+            let text = format!("the store answered for {} of {} keys", outcomes.len(), keys.len());
+            return Err(Error::new(crate::error::ErrorKind::Service, text).with_object(bucket, ""));
+        }
+        Ok(outcomes)
+    }
+}
+
+/// 1,000 keys of 1,024 bytes, each as an error with its message.
+const MAX_PAGE_OF_KEYS: usize = 16 << 20;
+
+pub(super) fn stored(answer: &Answer, algorithm: Option<Algorithm>) -> Stored {
+    let echo = algorithm.and_then(|algorithm| Some((algorithm, answer.header(algorithm.header())?.to_owned())));
+    Stored {
+        etag: answer.header("etag").map(str::to_owned),
+        version_id: answer.header("x-amz-version-id").filter(|id| *id != "null").map(str::to_owned),
+        echoed: echo,
+        attempts: 1,
+    }
+}
+
+fn head_of(answer: &Answer) -> Result<ObjectHead> {
+    let length = answer.header("content-length").and_then(|value| value.parse().ok());
+    let text = |name: &str| answer.header(name).map(str::to_owned);
+    let identity = ObjectIdentity {
+        size: length.ok_or_else(|| Error::new(crate::error::ErrorKind::Service, "the store did not tell the size"))?,
+        etag: text("etag"),
+        version_id: text("x-amz-version-id").filter(|id| id != "null"),
+        last_modified: answer.header("last-modified").and_then(|date| httpdate::parse_http_date(date).ok()),
+        content_type: text("content-type"),
+        storage_class: text("x-amz-storage-class"),
+    };
+    let checksum = stored_checksum(|name| answer.header(name), identity.etag.as_deref());
+    let mut metadata = Vec::new();
+    let mut headers = Vec::new();
+    for (name, value) in answer.headers() {
+        let Ok(value) = value.to_str() else { continue };
+        match name.as_str().strip_prefix("x-amz-meta-") {
+            Some(name) => metadata.push((name.to_owned(), value.to_owned())),
+            None => headers.push((name.as_str().to_owned(), value.to_owned())),
+        }
+    }
+    Ok(ObjectHead { identity, checksum, metadata, headers })
+}
+
+/// The checksum that can be compared with all bytes of the object, if the headers hold one (C3, C8).
+pub(in crate::s3) fn stored_checksum<'a>(
+    header: impl Fn(&str) -> Option<&'a str>,
+    etag: Option<&str>,
+) -> StoredChecksum {
+    let Some((algorithm, text)) =
+        Algorithm::ALL.into_iter().find_map(|algorithm| Some((algorithm, header(algorithm.header())?)))
+    else {
+        let other = ["x-amz-checksum-sha256", "x-amz-checksum-sha1"].into_iter().find(|name| header(name).is_some());
+        return match other {
+            Some(name) => {
+                let name = name.trim_start_matches("x-amz-checksum-").to_uppercase();
+                StoredChecksum::NotUsable(format!("only {name} is stored"))
+            }
+            None => StoredChecksum::None,
+        };
+    };
+    let kind = header("x-amz-checksum-type");
+    let of_parts = match kind {
+        Some(kind) => !kind.eq_ignore_ascii_case("FULL_OBJECT"),
+        None => checksum::is_composite(text) || etag.is_some_and(|etag| checksum::part_count(etag).is_some()),
+    };
+    if of_parts {
+        return StoredChecksum::NotUsable(format!("the stored {} is composite", algorithm.name()));
+    }
+    match checksum::decode(algorithm, text) {
+        Ok(value) => StoredChecksum::FullObject(algorithm, value),
+        Err(_) => StoredChecksum::Damaged(format!("the stored {} is not a checksum", algorithm.name())),
+    }
+}
+
+fn md5_base64(bytes: &[u8]) -> String {
+    use base64::Engine;
+    use md5::Digest;
+    base64::engine::general_purpose::STANDARD.encode(md5::Md5::digest(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checksum_of(headers: &[(&str, &str)], etag: &str) -> StoredChecksum {
+        let headers = headers.to_vec();
+        let find = |name: &str| headers.iter().find(|(have, _)| *have == name).map(|(_, value)| *value);
+        stored_checksum(find, Some(etag))
+    }
+
+    #[test]
+    fn only_full_object_values_are_usable() {
+        let value = checksum::encode(Algorithm::Crc64Nvme, 7);
+        let crc = ("x-amz-checksum-crc64nvme", value.as_str());
+        let full = StoredChecksum::FullObject(Algorithm::Crc64Nvme, 7);
+        assert_eq!(checksum_of(&[crc, ("x-amz-checksum-type", "FULL_OBJECT")], "\"a-2\""), full);
+        assert_eq!(checksum_of(&[crc], "\"a\""), full);
+        let not_usable = |found| matches!(found, StoredChecksum::NotUsable(_));
+        assert!(not_usable(checksum_of(&[crc], "\"a-2\"")));
+        assert!(not_usable(checksum_of(&[crc, ("x-amz-checksum-type", "COMPOSITE")], "\"a\"")));
+        let composite = format!("{value}-2");
+        assert!(not_usable(checksum_of(&[("x-amz-checksum-crc64nvme", &composite)], "\"a\"")));
+        assert!(not_usable(checksum_of(&[("x-amz-checksum-sha256", "x")], "\"a\"")));
+        assert_eq!(checksum_of(&[], "\"a\""), StoredChecksum::None);
+        let damaged = checksum_of(&[("x-amz-checksum-crc32", "###")], "\"a\"");
+        assert!(matches!(damaged, StoredChecksum::Damaged(_)));
+    }
+
+    #[test]
+    fn names_that_cannot_travel_are_refused() {
+        assert!(ObjectRef::new("bucket", "a/../b", None).is_err());
+        assert!(ObjectRef::new("bucket", "", None).is_err());
+        assert!(ObjectRef::new("bucket/../x", "a", None).is_err());
+        assert!(ObjectRef::new("bucket", "a//b +%", None).is_ok());
+    }
+}

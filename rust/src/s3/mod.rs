@@ -1,0 +1,20 @@
+//! Speaks S3 over HTTP. Knows no files, no threads and no scheduling.
+//!
+//! `client` has one async method for each S3 action; all of them go through the funnel in `request`, which builds,
+//! signs, sends, judges and retries. `body` is a download that goes on after a break, pinned to one version.
+//! `http` is the only place that configures reqwest. Everything that can be pure is: `sign`, `encode`, `endpoint`,
+//! `xml`, `answer`, `attempts`, `retry`.
+
+mod answer;
+mod attempts;
+pub mod body;
+pub mod client;
+pub mod encode;
+pub mod endpoint;
+mod http;
+pub mod object;
+pub mod payload;
+mod request;
+pub mod retry;
+pub mod sign;
+pub mod xml;

@@ -1,0 +1,292 @@
+//! What a failed attempt means: the one place where a status, a code or a broken connection becomes a class (what
+//! to do) and a kind (what to say).
+//!
+//! Pure but for the question whether a connection had answered before. Texts are ours; of an error body only code,
+//! message, ids and region are used, escaped and cut (S7).
+
+use std::time::{Duration, SystemTime};
+
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpInfo;
+
+use super::{Answer, Failure, Request};
+use crate::error::{Error, ErrorKind, escape};
+use crate::s3::http::{ConnectTimedOut, DnsFailed, Http, root_cause};
+use crate::s3::retry::{Class, parse_retry_after};
+use crate::s3::xml;
+
+/// A clock this far off explains a signature that does not match.
+const CLOCK_TOLERANCE: i64 = 4 * 60;
+
+/// What status and code are judged by, besides themselves.
+struct Facts {
+    /// A region the answer names, of valid syntax (S4).
+    region: Option<String>,
+    /// Where a 307 points.
+    location: Option<String>,
+    clock_is_off: bool,
+    is_put_object: bool,
+    creates_only: bool,
+}
+
+/// A status that is no success.
+pub(super) fn status(answer: &Answer, body: &[u8], request: &Request) -> Failure {
+    let parsed = xml::parse_error(body);
+    let code = parsed.as_ref().map(|error| error.code.clone()).filter(|code| !code.is_empty());
+    let region = parsed.as_ref().and_then(|error| error.region.clone());
+    let region = region.or_else(|| answer.header("x-amz-bucket-region").map(str::to_owned));
+    let ahead = clock_ahead(answer);
+    let facts = Facts {
+        region: region.filter(|region| crate::s3::endpoint::validate_region(region).is_ok()),
+        location: answer.header("location").map(str::to_owned),
+        clock_is_off: ahead.is_some_and(|ahead| ahead.abs() > CLOCK_TOLERANCE),
+        is_put_object: request.method == reqwest::Method::PUT && !request.key.is_empty() && request.query.is_empty(),
+        creates_only: request.has_header("if-none-match"),
+    };
+    let (class, kind) = class_and_kind(answer.status(), code.as_deref(), facts);
+    let message = parsed.as_ref().map_or("", |error| error.message.as_str());
+    let text = describe(kind, answer.status(), code.as_deref(), message, request);
+    let (request_id, host_id) = answer.request_ids();
+    let request_id = request_id.or_else(|| parsed.as_ref().and_then(|error| error.request_id.clone()));
+    let host_id = host_id.or_else(|| parsed.as_ref().and_then(|error| error.host_id.clone()));
+    let error = Error::new(kind, text)
+        .with_status(answer.status(), code)
+        .with_request_id(request_id, host_id)
+        .with_object(&request.bucket, &request.key);
+    let asked = answer.header("retry-after").unwrap_or_default();
+    let retry_after = parse_retry_after(asked, answer.header("x-amz-retry-after"), SystemTime::now());
+    Failure { retry_after, clock_ahead: ahead, ..Failure::new(class, error) }
+}
+
+/// The class and kind of an error the store put into an answer of status 200.
+pub(in crate::s3) fn code_in_success(error: &xml::ErrorBody, request: &Request) -> Failure {
+    let facts = Facts {
+        region: None,
+        location: None,
+        clock_is_off: false,
+        is_put_object: false,
+        creates_only: request.has_header("if-none-match"),
+    };
+    let (class, kind) = class_and_kind(200, Some(&error.code), facts);
+    let text = describe(kind, 200, Some(&error.code), &error.message, request);
+    Failure::new(class, Error::new(kind, text).with_status(200, Some(error.code.clone())))
+}
+
+/// The table of section 3: the first row that matches decides.
+fn class_and_kind(status: u16, code: Option<&str>, facts: Facts) -> (Class, ErrorKind) {
+    let code = code.unwrap_or_default();
+    let kind = kind(status, code, facts.creates_only);
+    let class = match (status, code) {
+        (503 | 429, _)
+        | (_, "SlowDown" | "ServiceUnavailable" | "RequestLimitExceeded" | "TooManyRequests" | "SlowDownRead") => {
+            Class::Throttle
+        }
+        (_, code) if code.starts_with("Throttling") => Class::Throttle,
+        (401, _) | (_, "ExpiredToken" | "TokenRefreshRequired" | "InvalidToken") => Class::Credentials,
+        (_, "RequestTimeTooSkewed") => Class::Clock,
+        (_, "SignatureDoesNotMatch") if facts.clock_is_off => Class::Clock,
+        (307, _) => facts.location.map_or(Class::Terminal, Class::Redirect),
+        (301 | 400 | 403, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" | "")
+            if facts.region.is_some() =>
+        {
+            facts.region.map_or(Class::Terminal, Class::Region)
+        }
+        (408 | 500 | 502 | 504, _) | (_, "InternalError" | "RequestTimeout" | "OperationAborted") => Class::Transient,
+        (409, "ConditionalRequestConflict") if facts.is_put_object => Class::Transient,
+        _ => Class::Terminal,
+    };
+    (class, kind)
+}
+
+fn kind(status: u16, code: &str, creates_only: bool) -> ErrorKind {
+    match (status, code) {
+        (503 | 429, _) | (_, "SlowDown" | "ServiceUnavailable" | "RequestLimitExceeded") => ErrorKind::Throttled,
+        (_, code) if code.starts_with("Throttling") => ErrorKind::Throttled,
+        (401, _) | (_, "ExpiredToken" | "TokenRefreshRequired" | "InvalidToken") => ErrorKind::Credentials,
+        (408, _) | (_, "RequestTimeout") => ErrorKind::Timeout,
+        (404, _) | (_, "NoSuchKey" | "NoSuchBucket" | "NoSuchVersion" | "NoSuchUpload") => ErrorKind::NotFound,
+        (403, _) | (_, "RequestTimeTooSkewed") => ErrorKind::AccessDenied,
+        (409, "BucketAlreadyExists" | "BucketAlreadyOwnedByYou") => ErrorKind::AlreadyExists,
+        (412, _) | (409, "ConditionalRequestConflict") | (_, "PreconditionFailed") if creates_only => {
+            ErrorKind::AlreadyExists
+        }
+        (412, _) | (_, "PreconditionFailed") => ErrorKind::ObjectChanged,
+        (400, "BadDigest" | "XAmzContentChecksumMismatch" | "InvalidDigest") => ErrorKind::Integrity,
+        _ => ErrorKind::Service,
+    }
+}
+
+fn describe(kind: ErrorKind, status: u16, code: Option<&str>, message: &str, request: &Request) -> String {
+    let object = escape(&format!("s3://{}/{}", request.bucket, request.key), 1200);
+    let bucket = &request.bucket;
+    let said = if message.is_empty() { String::new() } else { format!(": {}", message.trim_end_matches('.')) };
+    match (kind, code) {
+        (ErrorKind::NotFound, Some("NoSuchBucket")) => format!("bucket \"{bucket}\" not found"),
+        (ErrorKind::NotFound, _) if request.key.is_empty() => format!("bucket \"{bucket}\" not found"),
+        (ErrorKind::NotFound, Some("NoSuchUpload")) => format!("the multipart upload of \"{object}\" is gone"),
+        (ErrorKind::NotFound, Some("NoSuchVersion")) => format!("no such version of \"{object}\""),
+        (ErrorKind::NotFound, _) => format!("given object \"{object}\" not found"),
+        (ErrorKind::AccessDenied, Some("SignatureDoesNotMatch")) => {
+            format!("\"{object}\": the secret access key does not fit the access key id")
+        }
+        (ErrorKind::AccessDenied, Some("InvalidAccessKeyId")) => {
+            format!("\"{object}\": the store does not know the access key id")
+        }
+        (ErrorKind::AccessDenied, _) => format!("access to \"{object}\" was denied{said}"),
+        (ErrorKind::AlreadyExists, _) => format!("\"{object}\" exists already"),
+        (ErrorKind::ObjectChanged, _) => format!("\"{object}\" is another version than the one asked for"),
+        (ErrorKind::Throttled, _) => format!("the store asked to slow down: \"{object}\"{said}"),
+        (_, None) if (300..400).contains(&status) => format!("\"{object}\": a redirect was refused"),
+        (_, None) => format!("\"{object}\": the endpoint answered in a way S3 does not; is the endpoint URL right?"),
+        _ => format!("\"{object}\"{said}"),
+    }
+}
+
+/// Seconds by which the store's `Date` is ahead of our clock; answers from a cache do not count.
+fn clock_ahead(answer: &Answer) -> Option<i64> {
+    if answer.header("age").is_some() {
+        return None;
+    }
+    let theirs = httpdate::parse_http_date(answer.header("date")?).ok()?;
+    let ours = SystemTime::now();
+    let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+    Some(match theirs.duration_since(ours) {
+        Ok(ahead) => seconds(ahead),
+        Err(behind) => -seconds(behind.duration()),
+    })
+}
+
+/// No answer at all: connecting, sending or reading the head failed.
+pub(super) fn transport(error: &reqwest::Error, http: &Http) -> Failure {
+    let cause = root_cause(error);
+    if has::<DnsFailed>(error) {
+        return transient(ErrorKind::Connection, cause);
+    }
+    if has::<ConnectTimedOut>(error) {
+        return transient(ErrorKind::Timeout, cause);
+    }
+    if error.is_connect() {
+        let io = find::<std::io::Error>(error);
+        // In a handshake only TLS speaks of invalid data: a certificate or a protocol that is refused.
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidData) {
+            let text = format!("the TLS connection was refused: {cause}");
+            return Failure::new(Class::Terminal, Error::new(ErrorKind::Connection, text));
+        }
+        return transient(ErrorKind::Connection, format!("cannot connect: {cause}"));
+    }
+    if find::<hyper::Error>(error).is_some_and(|hyper| hyper.is_parse()) {
+        return Failure::bad_answer(format!("the endpoint does not speak HTTP as S3 does: {cause}"));
+    }
+    let mut failure = transient(ErrorKind::Connection, format!("the connection broke: {cause}"));
+    if broke_when_reused(error, http) {
+        failure.class = Class::Stale;
+    }
+    failure
+}
+
+/// Whether the connection had answered an earlier request: then it was closed while idle (section 3, row 1).
+fn broke_when_reused(error: &reqwest::Error, http: &Http) -> bool {
+    let Some(connection) = find::<legacy::Error>(error).and_then(legacy::Error::connect_info) else { return false };
+    let mut extensions = http::Extensions::new();
+    connection.get_extras(&mut extensions);
+    extensions.get::<HttpInfo>().is_some_and(|info| http.has_answered(info.local_addr()))
+}
+
+/// A body that broke off: goes on at its first missing byte.
+pub(super) fn broken_body(error: &reqwest::Error) -> Failure {
+    transient(ErrorKind::Connection, format!("the connection broke: {}", root_cause(error)))
+}
+
+pub(super) fn timed_out(text: String) -> Failure {
+    transient(ErrorKind::Timeout, text)
+}
+
+fn transient(kind: ErrorKind, text: String) -> Failure {
+    Failure::new(Class::Transient, Error::new(kind, text))
+}
+
+fn find<E: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&E> {
+    let mut at: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = at {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        at = error.source();
+    }
+    None
+}
+
+fn has<E: std::error::Error + 'static>(error: &reqwest::Error) -> bool {
+    find::<E>(error).is_some() || io_holds::<E>(error)
+}
+
+/// An `io::Error` hides what it wraps from `source`.
+fn io_holds<E: std::error::Error + 'static>(error: &reqwest::Error) -> bool {
+    find::<std::io::Error>(error).and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<E>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(status: u16, code: &str) -> (Class, ErrorKind) {
+        let facts = Facts {
+            region: None,
+            location: None,
+            clock_is_off: false,
+            is_put_object: false,
+            creates_only: false,
+        };
+        class_and_kind(status, (!code.is_empty()).then_some(code), facts)
+    }
+
+    #[test]
+    fn status_and_code_decide() {
+        use ErrorKind as K;
+        let cases = [
+            (503, "SlowDown", Class::Throttle, K::Throttled),
+            (503, "", Class::Throttle, K::Throttled),
+            (429, "", Class::Throttle, K::Throttled),
+            (400, "ThrottlingException", Class::Throttle, K::Throttled),
+            (500, "InternalError", Class::Transient, K::Service),
+            (502, "", Class::Transient, K::Service),
+            (400, "RequestTimeout", Class::Transient, K::Timeout),
+            (200, "InternalError", Class::Transient, K::Service),
+            (401, "", Class::Credentials, K::Credentials),
+            (400, "ExpiredToken", Class::Credentials, K::Credentials),
+            (403, "RequestTimeTooSkewed", Class::Clock, K::AccessDenied),
+            (403, "SignatureDoesNotMatch", Class::Terminal, K::AccessDenied),
+            (403, "", Class::Terminal, K::AccessDenied),
+            (404, "NoSuchKey", Class::Terminal, K::NotFound),
+            (404, "", Class::Terminal, K::NotFound),
+            (412, "PreconditionFailed", Class::Terminal, K::ObjectChanged),
+            (409, "BucketAlreadyExists", Class::Terminal, K::AlreadyExists),
+            (400, "BadDigest", Class::Terminal, K::Integrity),
+            (405, "MethodNotAllowed", Class::Terminal, K::Service),
+            (301, "PermanentRedirect", Class::Terminal, K::Service),
+            (307, "TemporaryRedirect", Class::Terminal, K::Service),
+        ];
+        for (status, code, class, kind) in cases {
+            assert_eq!(judged(status, code), (class, kind), "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn facts_change_the_verdict() {
+        let facts = |creates_only, is_put_object| Facts {
+            region: Some("eu-west-1".into()),
+            location: Some("http://x".into()),
+            clock_is_off: true,
+            is_put_object,
+            creates_only,
+        };
+        let region = Class::Region("eu-west-1".into());
+        assert_eq!(class_and_kind(301, Some("PermanentRedirect"), facts(false, false)).0, region);
+        assert_eq!(class_and_kind(400, Some("AuthorizationHeaderMalformed"), facts(false, false)).0, region);
+        assert_eq!(class_and_kind(307, None, facts(false, false)).0, Class::Redirect("http://x".into()));
+        assert_eq!(class_and_kind(403, Some("SignatureDoesNotMatch"), facts(false, false)).0, Class::Clock);
+        assert_eq!(class_and_kind(412, None, facts(true, false)).1, ErrorKind::AlreadyExists);
+        assert_eq!(class_and_kind(409, Some("ConditionalRequestConflict"), facts(false, true)).0, Class::Transient);
+        assert_eq!(class_and_kind(409, Some("ConditionalRequestConflict"), facts(false, false)).0, Class::Terminal);
+    }
+}

@@ -1,0 +1,182 @@
+//! The positioned-read end of an upload: parts of one file, in any order, into recycled buffers.
+//!
+//! The file is opened once and must stay what it was: device, inode, size and mtime are compared before and
+//! after, by descriptor and by path (U7). Reads go through the page cache, on an I/O lane. A read that ends
+//! before the part does means that the file shrank, and is an error.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::transfer::buffers::Buffer;
+use crate::transfer::lanes::Lane;
+
+pub struct FileReader {
+    source: Arc<Source>,
+    lane: Lane,
+}
+
+struct Source {
+    file: File,
+    path: PathBuf,
+    identity: Identity,
+}
+
+/// What a file is recognised by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+    pub size: u64,
+    mtime: (i64, i64),
+}
+
+impl Identity {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            mtime: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+}
+
+impl FileReader {
+    /// Opens a regular file; anything else is refused before a request is made.
+    pub async fn open(lane: Lane, path: &Path) -> Result<Self> {
+        let path = path.to_owned();
+        let source = lane.call(move || Source::open(path)).await?;
+        Ok(Self { source: Arc::new(source), lane })
+    }
+
+    pub fn size(&self) -> u64 {
+        self.source.identity.size
+    }
+
+    /// Fills `buffer` from `offset`, `len` bytes; the whole range must be there. `then` sees the bytes on the
+    /// lane, while they are in the cache.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        mut buffer: Buffer,
+        offset: u64,
+        len: usize,
+        then: impl FnOnce(&[u8]) -> T + Send + 'static,
+    ) -> Result<(Buffer, T)> {
+        let source = self.source.clone();
+        let job = move || {
+            source.read_exact(&mut buffer.whole()[..len], offset)?;
+            buffer.set_len(len);
+            let value = then(&buffer);
+            Ok((buffer, value))
+        };
+        self.lane.call(job).await
+    }
+
+    /// Fails if the file is no longer what was opened, or its name now means another one.
+    pub async fn check_unchanged(&self) -> Result<()> {
+        let source = self.source.clone();
+        self.lane.call(move || source.check_unchanged()).await
+    }
+}
+
+impl Source {
+    fn open(path: PathBuf) -> Result<Self> {
+        // O_NONBLOCK, so that a FIFO is refused instead of waited for; it means nothing to a regular file.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let opened = rustix::fs::open(&path, flags, rustix::fs::Mode::empty());
+        let file = File::from(opened.map_err(|errno| Error::local_errno(&path, errno))?);
+        let metadata = file.metadata().map_err(|cause| Error::local(&path, cause))?;
+        if metadata.is_dir() {
+            return Err(Error::local_errno(&path, Errno::ISDIR));
+        }
+        if !metadata.is_file() {
+            return Err(Error::local(&path, io::Error::other("not a regular file")));
+        }
+        let identity = Identity::of(&metadata);
+        Ok(Self { file, path, identity })
+    }
+
+    fn read_exact(&self, mut into: &mut [u8], mut offset: u64) -> Result<()> {
+        while !into.is_empty() {
+            match rustix::io::pread(&self.file, &mut *into, offset) {
+                Ok(0) => return Err(self.changed()),
+                Ok(read) => {
+                    into = &mut into[read..];
+                    offset += read as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(Error::local_errno(&self.path, errno)),
+            }
+        }
+        Ok(())
+    }
+
+    fn check_unchanged(&self) -> Result<()> {
+        let by_descriptor = self.file.metadata().map_err(|cause| Error::local(&self.path, cause))?;
+        let by_path = std::fs::metadata(&self.path).ok();
+        let same = |metadata: &std::fs::Metadata| Identity::of(metadata) == self.identity;
+        if same(&by_descriptor) && by_path.as_ref().is_some_and(same) { Ok(()) } else { Err(self.changed()) }
+    }
+
+    fn changed(&self) -> Error {
+        Error::integrity(format!("source changed while it was read: \"{}\"", self.path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::transfer::buffers::Pool;
+    use crate::transfer::lanes::Lanes;
+
+    fn empty_buffer() -> Buffer {
+        Buffer::take(&Arc::new(Pool::default()), None, None)
+    }
+
+    #[tokio::test]
+    async fn reads_ranges_and_notices_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, b"0123456789").unwrap();
+        let reader = FileReader::open(Lanes::start().unwrap().pick(), &path).await.unwrap();
+        assert_eq!(reader.size(), 10);
+        let (buffer, sum) = reader.read(empty_buffer(), 3, 4, |bytes| bytes.len()).await.unwrap();
+        assert_eq!((&*buffer, sum), (&b"3456"[..], 4));
+        reader.check_unchanged().await.unwrap();
+
+        let short = reader.read(empty_buffer(), 8, 4, |_| ()).await.err().unwrap();
+        assert_eq!(short.kind(), ErrorKind::Integrity);
+
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, b"0123456789").unwrap();
+        assert_eq!(reader.check_unchanged().await.unwrap_err().kind(), ErrorKind::Integrity);
+    }
+
+    #[tokio::test]
+    async fn refuses_what_is_no_file() {
+        let lanes = Lanes::start().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let error = FileReader::open(lanes.pick(), dir.path()).await.err().unwrap();
+        assert_eq!(error.errno(), Some(Errno::ISDIR.raw_os_error()));
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        assert_eq!(FileReader::open(lanes.pick(), &fifo).await.err().unwrap().kind(), ErrorKind::LocalIo);
+        let missing = FileReader::open(lanes.pick(), &dir.path().join("none")).await.err().unwrap();
+        assert_eq!(missing.errno(), Some(Errno::NOENT.raw_os_error()));
+    }
+}

@@ -1,0 +1,105 @@
+//! The I/O threads: a small fixed set, shared by all transfers of a client, that make every file call.
+//!
+//! A lane runs its jobs one after another in the order they were posted; a file stays on one lane, so "after all
+//! its writes" is simply "the next job". Queues need no bound of their own: a job that holds data holds its
+//! permit too, and the jobs that hold none (open, publish, discard) are one at a time for each transfer. A job
+//! that panics is caught; the lane goes on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use crossbeam_channel::{Sender, unbounded};
+use tokio::sync::oneshot;
+
+use crate::error::{Error, ErrorKind, Result};
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// More threads than this bring nothing to files (one writes 2 GB/s), only memory.
+const MAX_LANES: usize = 4;
+
+pub struct Lanes {
+    lanes: Vec<Lane>,
+    next: AtomicUsize,
+}
+
+/// One I/O thread's queue.
+#[derive(Clone)]
+pub struct Lane(Sender<Job>);
+
+impl Lanes {
+    /// Starts the threads; they end when the last `Lane` handle is gone.
+    pub fn start() -> Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let lanes = (0..cores.clamp(1, MAX_LANES)).map(start_lane).collect::<Result<_>>()?;
+        Ok(Self { lanes, next: AtomicUsize::new(0) })
+    }
+
+    /// A lane for the next file, in turn.
+    pub fn pick(&self) -> Lane {
+        self.lanes[self.next.fetch_add(1, Relaxed) % self.lanes.len()].clone()
+    }
+}
+
+fn start_lane(index: usize) -> Result<Lane> {
+    let (sender, jobs) = unbounded::<Job>();
+    let body = move || {
+        for job in jobs {
+            // A panic drops what the job owned, so whoever waits for its answer is told.
+            let _ = catch_unwind(AssertUnwindSafe(job));
+        }
+    };
+    #[expect(clippy::disallowed_methods, reason = "this file is the one home of threads")]
+    let started = std::thread::Builder::new().name(format!("s3z-io-{index}")).spawn(body);
+    let text = "cannot start an I/O thread";
+    started.map_err(|cause| Error::new(ErrorKind::Internal, text).with_source(cause))?;
+    Ok(Lane(sender))
+}
+
+impl Lane {
+    /// Queues a job and returns at once.
+    pub fn post(&self, job: impl FnOnce() + Send + 'static) {
+        // A send fails only when the thread is gone, and then the job is dropped, which its owner notices.
+        let _ = self.0.send(Box::new(job));
+    }
+
+    /// Queues a job and waits for its answer.
+    pub async fn call<T: Send + 'static>(&self, job: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        let (sender, answer) = oneshot::channel();
+        self.post(move || {
+            let _ = sender.send(job());
+        });
+        let lost = |_| Error::new(ErrorKind::Internal, "an I/O job panicked");
+        answer.await.map_err(lost)?
+    }
+}
+
+/// So that lanes can be held where `Lanes` itself is shared.
+pub type SharedLanes = Arc<Lanes>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[tokio::test]
+    async fn jobs_of_a_lane_keep_their_order() {
+        let lane = Lanes::start().unwrap().pick();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        for number in 0..100 {
+            let seen = seen.clone();
+            lane.post(move || seen.lock().unwrap().push(number));
+        }
+        lane.call(|| Ok(())).await.unwrap();
+        assert_eq!(*seen.lock().unwrap(), (0..100).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_the_lane_goes_on() {
+        let lane = Lanes::start().unwrap().pick();
+        let error = lane.call::<()>(|| panic!("on purpose")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        assert_eq!(lane.call(|| Ok(7)).await.unwrap(), 7);
+    }
+}
