@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 KIND = "peer"
 VERBS = ("download", "upload")
-FLAGS = "see drivers/drive_s3dlio.py"
+FLAGS = "download(uri, folder), upload([path], prefix), defaults"
 
 
 def available() -> str | None:

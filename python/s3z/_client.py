@@ -23,9 +23,9 @@ _abandoned: list[object] = []
 
 
 class Client:
-    """A connection to one S3-compatible store. It may be shared by any number of threads, and used after a fork.
+    """A connection to one S3-compatible store. Threads may share it, and it may be used after a fork.
 
-    Settings are taken from the arguments, then the environment, then the profile, then the defaults, each for itself.
+    Each setting is taken from the arguments, else the environment, else the profile, else the defaults.
 
     Args:
         profile: profile of the shared AWS files. Given here it switches credentials from the environment off.
@@ -49,9 +49,8 @@ class Client:
         CredentialsError: the keys given are incomplete. Whether there are any, the first request tells.
 
     Example:
-        >>> client = Client(region="eu-central-1", config=TransferConfig(max_concurrency=16))
-        >>> client.region
-        'eu-central-1'
+        >>> s3z.Client(region="eu-central-1", config=s3z.TransferConfig(max_concurrency=16))
+        <s3z.Client endpoint=AWS region=eu-central-1>
     """
 
     def __init__(
@@ -94,8 +93,7 @@ class Client:
             settled=settled,
         )
         self._settings, find = resolve(given)
-        self._anonymous = anonymous
-        self._find = find
+        self._anonymous, self._find = anonymous, find
         self._lock = threading.Lock()
         self._core: _core.Client | None = None
         self._pid = 0
@@ -143,7 +141,8 @@ class Client:
             self._lock = threading.Lock()  # the parent's may have been held when it forked
         with self._lock:
             if self._pid != os.getpid() or self._core is None:
-                _abandoned.append(self._core)
+                if self._core is not None:
+                    _abandoned.append(self._core)
                 self._core = _transfers.core_client(self._settings, self._keys(self._find), anonymous=self._anonymous)
                 self._pid = os.getpid()
             return self._core
@@ -178,8 +177,7 @@ class Client:
                 `off` only checks the length.
             on_change: what to do when the object changes meanwhile: `error`, or `restart` once with the new one.
             overwrite: whether a file of that name is replaced.
-            durable: whether file and directory are synced to the disk before the call returns; None is as configured,
-                which is no.
+            durable: whether file and directory are synced to the disk at the end; None is as configured, which is no.
             deadline: seconds for the whole call; None is no limit.
             direct_io: `auto` (as configured), `on` or `off`.
             part_size: bytes of one range; None leaves it to s3z.
@@ -192,7 +190,7 @@ class Client:
         Raises:
             NotFoundError: no such bucket, object or version.
             AccessDeniedError: the store refused.
-            AlreadyExistsError: `overwrite=False` and there is such a file.
+            FileExistsError: `overwrite=False` and there is such a file.
             ObjectChangedError: another version appeared, or `if_match` does not hold.
             IntegrityError: checksum or length are wrong. Nothing was published.
             TransferTimeoutError: `deadline` passed, or there was no progress, retries included.
@@ -200,7 +198,7 @@ class Client:
             OSError: the local disk failed, with errno and file name.
 
         Example:
-            >>> result = client.download("s3://examples/hello.txt", "out/")
+            >>> result = s3z.download("s3://examples/hello.txt", "out/")
             >>> result.path, result.bytes
             ('out/hello.txt', 6)
 
@@ -284,7 +282,7 @@ class Client:
             OSError: the source is missing, a directory, or cannot be read.
 
         Example:
-            >>> result = client.upload("hello.txt", "s3://examples/hello.txt", metadata={"made-by": "me"})
+            >>> result = s3z.upload("hello.txt", "s3://examples/hello.txt", metadata={"made-by": "me"})
             >>> result.uri, result.bytes
             ('s3://examples/hello.txt', 6)
 
@@ -333,7 +331,7 @@ class Client:
             ConfigError: the URI is malformed.
 
         Example:
-            >>> [info.key for info in client.list("s3://examples/hello")]
+            >>> [info.key for info in s3z.list("s3://examples/hello")]
             ['hello.txt']
 
         See also https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
@@ -354,7 +352,7 @@ class Client:
             ConfigError: the URI is malformed or has no key.
 
         Example:
-            >>> client.head("s3://examples/hello.txt").size
+            >>> s3z.head("s3://examples/hello.txt").size
             6
 
         See also https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
@@ -373,7 +371,7 @@ class Client:
             ConfigError: the URI is malformed.
 
         Example:
-            >>> client.exists("s3://examples/no-such-key")
+            >>> s3z.exists("s3://examples/no-such-key")
             False
         """
         return _transfers.exists(self._native(), uri, version_id)
@@ -391,7 +389,7 @@ class Client:
             ConfigError: a URI is malformed or has no key.
 
         Example:
-            >>> client.delete("s3://examples/no-such-key")
+            >>> s3z.delete("s3://examples/no-such-key")
 
         See also https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
         """

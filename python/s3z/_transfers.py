@@ -236,8 +236,9 @@ def delete(core: _core.Client, uris: str | Iterable[str], version_id: str | None
         raise ConfigError("version_id goes with a single URI only")
     waiting: dict[str, list[str]] = {}
     failures: list[Exception] = []
-    count = 0
-    for count, uri in enumerate(uris, 1):
+    total = 0
+    for uri in uris:
+        total += 1
         bucket, key = object_uri(uri)
         batch = waiting.setdefault(bucket, [])
         batch.append(key)
@@ -246,7 +247,8 @@ def delete(core: _core.Client, uris: str | Iterable[str], version_id: str | None
     for bucket, batch in waiting.items():
         failures += _delete_batch(core, bucket, batch)
     if failures:
-        raise BatchError(f"{len(failures)} of {count} objects could not be removed; first: {failures[0]}", failures=failures)
+        text = f"{len(failures)} of {total} objects could not be removed; first: {failures[0]}"
+        raise BatchError(text, failures=failures)
 
 
 def _delete_batch(core: _core.Client, bucket: str, keys: list[str]) -> list[S3zError]:

@@ -40,7 +40,7 @@ class Verification:
         kind: `full_object` (the stored checksum of the whole object), `parts` (that of every part), `length`, or
             `none`.
         algorithm: such as `crc64nvme`; None where no checksum was compared.
-        detail: what else there is to say, such as the number of parts.
+        detail: the number of parts, or why only the length was compared.
     """
 
     kind: str
@@ -48,8 +48,9 @@ class Verification:
     detail: str | None = None
 
     def __str__(self) -> str:
-        text = self.kind if self.algorithm is None else f"{self.kind}/{self.algorithm}"
-        return text if self.detail is None else f"{text}:{self.detail}"
+        if self.algorithm is None:
+            return self.kind
+        return f"{self.kind}/{self.algorithm}" + (f":{self.detail}" if self.detail else "")
 
 
 @dataclass(frozen=True, slots=True, repr=False)

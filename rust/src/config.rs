@@ -159,6 +159,26 @@ impl Default for RetryConfig {
     }
 }
 
+impl ClientConfig {
+    pub fn validate(&self) -> Result<()> {
+        self.transfer.validate()?;
+        self.retry.validate()
+    }
+}
+
+/// The byte budget where none is given: an eighth of the memory this process may use, at most 256 MiB.
+pub fn default_memory_limit() -> u64 {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let total = read("/proc/meminfo").lines().find_map(|line| {
+        let kib = line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?;
+        kib.trim().parse::<u64>().ok()?.checked_mul(KIB)
+    });
+    let cgroups = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+    let allowed = cgroups.iter().filter_map(|path| read(path).trim().parse::<u64>().ok());
+    let usable = allowed.chain(total).min().unwrap_or(8 * MAX_DEFAULT_MEMORY);
+    (usable / 8).clamp(MIN_MEMORY, MAX_DEFAULT_MEMORY)
+}
+
 impl TransferConfig {
     /// Refuses what no transfer could honour; names the knob and its range.
     pub fn validate(&self) -> Result<()> {
@@ -211,6 +231,11 @@ mod tests {
     fn defaults_are_valid() {
         TransferConfig::default().validate().unwrap();
         RetryConfig::default().validate().unwrap();
+    }
+
+    #[test]
+    fn the_default_budget_is_bounded() {
+        assert!((MIN_MEMORY..=MAX_DEFAULT_MEMORY).contains(&default_memory_limit()));
     }
 
     #[test]

@@ -66,8 +66,12 @@ pub trait CredentialProvider: Send + Sync + 'static {
 }
 
 /// How requests are signed.
+#[derive(Clone)]
 pub enum Signing {
+    /// Not at all, because the caller said so.
     Anonymous,
+    /// Nobody gave keys: every request fails with what to do about it.
+    Missing,
     Static(Credentials),
     Provider(Arc<dyn CredentialProvider>),
 }
@@ -92,6 +96,7 @@ impl CredentialCache {
         let mut current = self.current.lock().await;
         let provider = match &self.signing {
             Signing::Anonymous => return Ok(None),
+            Signing::Missing => return Err(missing()),
             Signing::Static(keys) => return Ok(Some(current.get_or_insert_with(|| Arc::new(keys.clone())).clone())),
             Signing::Provider(provider) => provider,
         };
@@ -126,6 +131,12 @@ impl CredentialCache {
         }
         Ok(())
     }
+}
+
+fn missing() -> Error {
+    let text = "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile, or ask \
+                for unsigned requests";
+    Error::new(ErrorKind::Credentials, text)
 }
 
 /// Time to expiry; `None`: never expires.

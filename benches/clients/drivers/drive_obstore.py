@@ -14,8 +14,8 @@ MIB = 1 << 20
 
 def download(store: S3Store, key: str, path: str) -> None:
     """Fetch ranges in parallel; each thread writes its own."""
-    threads = int(os.environ.get("BENCH_THREADS", "16"))
-    part = int(os.environ.get("BENCH_PART", 8 * MIB))
+    threads = int(os.environ.get("BENCH_THREADS", "4"))
+    part = int(os.environ.get("BENCH_PART", 4 * MIB))
     size = obstore.head(store, key)["size"]
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.truncate(descriptor, size)
@@ -34,7 +34,7 @@ def download(store: S3Store, key: str, path: str) -> None:
 
 def upload(store: S3Store, key: str, path: str) -> None:
     """Let obstore read and send the file by itself."""
-    concurrency = int(os.environ.get("BENCH_THREADS", "16"))
+    concurrency = int(os.environ.get("BENCH_THREADS", "4"))
     part = int(os.environ.get("BENCH_PART", 16 * MIB))
     obstore.put(store, key, Path(path), use_multipart=True, chunk_size=part, max_concurrency=concurrency)
 

@@ -185,7 +185,7 @@ GLOBAL = (
 CP = (
     Option("concurrency", "parts in flight; 1 is one plain GET (default auto)", "N|auto", short="c",
            convert=auto_or_count),
-    Option("part-size", "bytes of one part, a bare number is MiB (default auto)", "SIZE|auto", short="p",
+    Option("part-size", "of one part; a bare number is MiB (default auto)", "SIZE|auto", short="p",
            aliases=("chunk-size",), convert=part_size),
     Option("no-clobber", "skip what is there already", short="n", aliases=("no-overwrite",)),
     Option("version-id", "the version to download", "ID", convert=not_empty),
@@ -201,10 +201,10 @@ CP = (
     Option("content-disposition", "header", "TEXT", convert=not_empty),
     Option("cache-control", "header", "TEXT", convert=not_empty),
     Option("expires", "header", "RFC3339", convert=rfc3339),
-    Option("verify", "content against the stored checksum (default auto)", "auto|require|off",
+    Option("verify", "downloads: compare with the stored checksum (default auto)", "auto|require|off",
            convert=choice("auto", "require", "off")),
     Option("no-verify", "the same as --verify=off", stands_for=("verify", "off")),
-    Option("durable", "sync file and directory to the disk"),
+    Option("durable", "downloads: sync file and directory to the disk"),
     Option("direct-io", "write past the page cache (default auto)", "auto|on|off", convert=choice("auto", "on", "off")),
 )  # fmt: skip
 

@@ -154,9 +154,6 @@ def _refuse_headers(context: Context) -> None:
 
 def _upload(context: Context, source: str, destination: Remote) -> None:
     options = context.options
-    for name in ("verify", "durable", "direct_io"):
-        if getattr(options, name) is not None:
-            raise UsageError(f'option "--{name.replace("_", "-")}" needs a remote source', "cp")
     target = Remote(destination.bucket, upload_key(source, destination))
     context.label = label = f"cp {source} {target.uri}"
     context.names = names = {"source": source, "destination": target.uri}

@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p fake-s3 --example throughput [-- URL-less HOST:PORT of a running --no-auth server]`
 
+#![expect(clippy::disallowed_macros, reason = "a program of its own: its stdout is its own")]
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;

@@ -11,9 +11,11 @@ import io
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import tempfile
+import urllib.error
 import urllib.request
 
 import boto3
@@ -224,12 +226,17 @@ def identity(info: dict) -> None:
 
 def virtual_hosts(info: dict) -> None:
     named = {**info, "endpoint": info["endpoint"].replace("127.0.0.1", "localhost")}
-    s3 = client(named, style="virtual")
-    s3.put_object(Bucket="one", Key="virtual", Body=b"v")
-    assert s3.get_object(Bucket="one", Key="virtual")["Body"].read() == b"v"
+    real = socket.getaddrinfo
+    socket.getaddrinfo = lambda host, *rest, **more: real("127.0.0.1", *rest, **more)  # no *.localhost everywhere
+    try:
+        s3 = client(named, style="virtual")
+        s3.put_object(Bucket="one", Key="virtual", Body=b"v")
+        assert s3.get_object(Bucket="one", Key="virtual")["Body"].read() == b"v"
+    finally:
+        socket.getaddrinfo = real
 
 
-CHECKS = [objects, checksums, signed_payloads, listing, multipart, copies, versions, identity]
+CHECKS = [objects, checksums, signed_payloads, listing, multipart, copies, versions, identity, virtual_hosts]
 
 
 def main() -> None:
@@ -242,11 +249,6 @@ def main() -> None:
             for check in CHECKS:
                 check(info)
                 print("ok", " ".join(flags[:1]) or "memory", check.__name__, flush=True)
-            try:
-                virtual_hosts(info)
-                print("ok virtual_hosts")
-            except Exception as error:  # needs *.localhost to resolve
-                print("skip virtual_hosts:", type(error).__name__)
         finally:
             process.stdin.close()
             process.wait(5)

@@ -19,6 +19,7 @@ use crate::shared::Shared;
 use crate::store::Store;
 use crate::swap::{self, PatternObject};
 use crate::sync::lock;
+use crate::threads;
 use crate::{OpenUpload, to_base64 as base64};
 
 /// Serves commands until the server stops.
@@ -29,7 +30,8 @@ pub(crate) fn accept_loop(listener: &TcpListener, shared: &Arc<Shared>) {
         }
         let Ok(tcp) = tcp else { continue };
         let shared = Arc::clone(shared);
-        thread::spawn(move || serve(&tcp, &shared));
+        // A control client that leaves is no error; one that gets no thread sees its connection close.
+        let _ = threads::start("control", move || drop(serve(&tcp, &shared)));
     }
 }
 
@@ -58,7 +60,7 @@ fn serve(tcp: &TcpStream, shared: &Shared) -> io::Result<()> {
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 enum Command {
     AddRule {
-        rule: Rule,
+        rule: Box<Rule>,
     },
     ClearRules {},
     Log {
@@ -137,7 +139,7 @@ enum Command {
 
 fn run(shared: &Shared, command: Command) -> Result<Value, String> {
     match command {
-        Command::AddRule { rule } => lock(&shared.rules).add(rule),
+        Command::AddRule { rule } => lock(&shared.rules).add(*rule),
         Command::ClearRules {} => lock(&shared.rules).clear(),
         Command::ClearLog {} => lock(&shared.log).records.clear(),
         Command::Log { operation, key, since } => return Ok(log_answer(shared, operation, key, since)),

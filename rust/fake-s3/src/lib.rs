@@ -25,6 +25,7 @@ mod sigv4;
 mod store;
 mod swap;
 mod sync;
+mod threads;
 mod tls;
 mod uri;
 mod xml;
@@ -84,13 +85,12 @@ impl FakeS3 {
         };
         let control_address = control.as_ref().map(TcpListener::local_addr).transpose()?;
         let shared = Arc::new(Shared::new(config));
-        let mut threads = vec![{
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || server::accept_loop(&listener, &shared, &wrap))
-        }];
+        let accepting = Arc::clone(&shared);
+        let accept = move || server::accept_loop(&listener, &accepting, &wrap);
+        let mut threads = vec![threads::start("fake-s3-accept", accept)?];
         if let Some(listener) = control {
             let shared = Arc::clone(&shared);
-            threads.push(thread::spawn(move || control::accept_loop(&listener, &shared)));
+            threads.push(threads::start("fake-s3-control", move || control::accept_loop(&listener, &shared))?);
         }
         Ok(Self { shared, address, control: control_address, ca_pem, threads })
     }

@@ -1,10 +1,17 @@
 //! The server as a process: flags in, one line of JSON out, then it serves until its parent is gone.
 
+#![expect(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    reason = "a program of its own: stderr and the CA file are its own; the rules bind the client"
+)]
+
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use fake_s3::{Config, FakeS3, Storage, TlsMode};
 
@@ -15,7 +22,8 @@ const USAGE: &str =
         [--pattern BUCKET/KEY=SIZE[:SEED]]... [--latency-ms N] [--rate-per-connection BYTES] [--rate-total BYTES]
         [--min-part-size BYTES] [--backlog N] [--quiet] [--detached]";
 
-static STDIN_ENDED: AtomicBool = AtomicBool::new(false);
+/// How long the end of the parent, of stdin or of the server may go unnoticed.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The command line, understood.
 #[derive(Default)]
@@ -163,14 +171,12 @@ fn serve(arguments: Arguments) -> io::Result<()> {
     if !arguments.is_quiet {
         eprintln!("fake-s3: serving {}", server.endpoint());
     }
-    if !arguments.is_detached {
-        thread::spawn(watch_stdin);
-    }
-    while !server.is_stopped() && !STDIN_ENDED.load(Ordering::Relaxed) {
-        if !arguments.is_detached && rustix::process::getppid() != parent {
+    while !server.is_stopped() {
+        if arguments.is_detached {
+            thread::sleep(PATIENCE);
+        } else if rustix::process::getppid() != parent || stdin_ended() {
             break;
         }
-        thread::sleep(Duration::from_millis(50));
     }
     Ok(())
 }
@@ -183,8 +189,12 @@ fn announce(mut line: serde_json::Value, server: &FakeS3) -> io::Result<()> {
     out.flush()
 }
 
-fn watch_stdin() {
-    let mut buffer = [0; 256];
-    while io::stdin().read(&mut buffer).is_ok_and(|count| count > 0) {}
-    STDIN_ENDED.store(true, Ordering::Relaxed);
+/// Waits a moment for input; true once there is none any more.
+fn stdin_ended() -> bool {
+    let stdin = io::stdin();
+    let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+    match poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: i64::from(PATIENCE.subsec_nanos()) })) {
+        Ok(0) | Err(_) => false,
+        Ok(_) => !stdin.lock().read(&mut [0; 256]).is_ok_and(|count| count > 0),
+    }
 }

@@ -35,7 +35,8 @@ impl Rules {
     pub fn plan(&mut self, request: &Request) -> Plan {
         let mut plan = Plan::default();
         for armed in &mut self.armed {
-            if fits(&armed.rule.matches, request) && armed.draw() {
+            let is_too_early = matches!(armed.rule.action, Action::CloseAtReuse { .. }) && request.nth == 0;
+            if !is_too_early && fits(&armed.rule.matches, request) && armed.draw() {
                 let name = match armed.rule.name.is_empty() {
                     true => armed.rule.action.name(),
                     false => armed.rule.name.clone(),

@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::sync::lock;
+use crate::threads;
 
 /// Which of the two streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +78,7 @@ impl Proxy {
         let address = listener.local_addr()?;
         let state = Arc::new(State::default());
         let shared = Arc::clone(&state);
-        thread::spawn(move || {
+        let accept = move || {
             for client in listener.incoming() {
                 if shared.stopped.load(Ordering::SeqCst) {
                     return;
@@ -87,7 +88,8 @@ impl Proxy {
                     let _ = connect(client, upstream, &shared);
                 }
             }
-        });
+        };
+        threads::start("proxy-accept", accept)?;
         Ok(Self { address, state })
     }
 
@@ -143,12 +145,13 @@ fn connect(client: TcpStream, upstream: SocketAddr, state: &Arc<State>) -> io::R
             Direction::ToServer => (client.try_clone()?, server.try_clone()?),
         };
         let state = Arc::clone(state);
-        thread::spawn(move || {
+        let run = move || {
             let resets = pump(from, to, faults, &state).unwrap_or(false);
             if let Some((client, server)) = lock(&state.open).remove(&id) {
                 end(&client, &server, resets);
             }
-        });
+        };
+        threads::start("proxy", run)?;
     }
     Ok(())
 }
@@ -236,11 +239,12 @@ mod tests {
     fn cuts_flips_resets_and_passes() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = Proxy::start(listener.local_addr().unwrap()).unwrap();
-        thread::spawn(move || {
+        let serve = move || {
             for tcp in listener.incoming() {
                 let _ = tcp.unwrap().write_all(&[7; 100_000]);
             }
-        });
+        };
+        threads::start("test", serve).unwrap();
         let once = |after, kind| proxy.add(Fault { direction: Direction::ToClient, after, kind, times: Some(1) });
         once(1234, Kind::Cut);
         assert_eq!(fetch(&proxy), (vec![7; 1234], true));

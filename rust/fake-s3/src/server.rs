@@ -14,6 +14,7 @@ use crate::http::stream::Stream;
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::sync::lock;
+use crate::threads;
 use crate::tls;
 
 /// How connections are wrapped.
@@ -67,7 +68,7 @@ fn start_connection(tcp: TcpStream, shared: &Arc<Shared>, wrap: &Wrap) {
         lock(&shared.open).remove(&id);
     };
     // A thread that cannot be started drops the connection, which is the honest answer.
-    let _ = thread::Builder::new().name(format!("connection-{id}")).spawn(run);
+    let _ = threads::start(&format!("connection-{id}"), run);
 }
 
 fn wrapped(tcp: TcpStream, wrap: &Wrap) -> Option<Stream> {

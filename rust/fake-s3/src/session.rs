@@ -156,11 +156,8 @@ impl Session {
             Some(Instead::Drop { reset }) => return Err(dropped(reset)),
             Some(Instead::Raw { bytes, keep_open }) => {
                 body.drain().map_err(cut)?;
-                drop(body);
-                wire.stream.write_all(&bytes)?;
-                wire.stream.flush()?;
                 finished.bytes_out = bytes.len() as u64;
-                return if keep_open { Ok(true) } else { Err(Broken::Close { notify: false }) };
+                return write_raw(wire, &bytes, keep_open);
             }
             Some(Instead::Respond(action)) => {
                 let (answer, early) = instead_answer(&action, request);
@@ -185,12 +182,7 @@ impl Session {
         if let Some(reset) = plan.drop_answer {
             return Err(dropped(reset));
         }
-        let closes = !may_go_on
-            || plan.late_error.is_some()
-            || request.switches.close_connections
-            || request.head.has_token("connection", "close")
-            || ((request.head.http10 || request.switches.http10)
-                && !request.head.has_token("connection", "keep-alive"));
+        let closes = !may_go_on || plan.late_error.is_some() || wants_close(request);
         let reply = Reply { shared: &self.shared, request, plan, answer, closes };
         write_reply(wire, reply, finished, seq)?;
         Ok(!closes)
@@ -255,6 +247,21 @@ impl Session {
             end.clone_into(&mut record.end);
         });
     }
+}
+
+/// True if client or switches want the connection to end after this answer.
+fn wants_close(request: &Request) -> bool {
+    let is_old = request.head.http10 || request.switches.http10;
+    request.switches.close_connections
+        || request.head.has_token("connection", "close")
+        || (is_old && !request.head.has_token("connection", "keep-alive"))
+}
+
+/// Writes the bytes of a rule as they are; true if the connection may go on.
+fn write_raw(wire: &mut Wire, bytes: &[u8], keep_open: bool) -> Result<bool, Broken> {
+    wire.stream.write_all(bytes)?;
+    wire.stream.flush()?;
+    if keep_open { Ok(true) } else { Err(Broken::Close { notify: false }) }
 }
 
 fn dropped(reset: bool) -> Broken {

@@ -1,13 +1,15 @@
 //! What all connections of one server share: configuration, store, rules, log, clock, keys.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{Mode, OFlags};
 
 use crate::auth::Credentials;
 use crate::config::{Config, EtagStyle, Storage, Switches};
@@ -112,18 +114,17 @@ impl Shared {
         Some(format!("{prefix}\"{hex}{suffix}\""))
     }
 
-    /// A new file for uploaded bytes, already without a name; `None` for memory storage.
+    /// A new file for uploaded bytes, without a name; `None` for memory storage.
     pub fn new_file(&self) -> io::Result<Option<File>> {
         let Storage::Directory(directory) = &self.config.storage else {
             return Ok(None);
         };
-        unnamed_file(directory, self.next_id()).map(Some)
+        unnamed_file(directory).map(Some)
     }
 }
 
-fn unnamed_file(directory: &Path, id: u64) -> io::Result<File> {
-    let path = directory.join(format!(".fake-s3-{}-{id}", std::process::id()));
-    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-    std::fs::remove_file(&path)?;
-    Ok(file)
+/// O_TMPFILE: the file never has a name, so nothing is left behind even after `kill -9`.
+fn unnamed_file(directory: &Path) -> io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR)?))
 }

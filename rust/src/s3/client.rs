@@ -50,8 +50,7 @@ struct Shared {
 impl S3Client {
     /// Checks the configuration and reads the CA bundle; makes no request.
     pub fn new(config: ClientConfig, signing: Signing) -> Result<Self> {
-        config.transfer.validate()?;
-        config.retry.validate()?;
+        config.validate()?;
         let endpoint = match &config.endpoint_url {
             Some(url) => Endpoint::parse(url)?,
             None => Endpoint::aws(&config.region)?,

@@ -27,8 +27,17 @@ pub struct Destination {
     path: PathBuf,
     /// Permission bits of the regular file that is there now.
     existing: Option<Mode>,
-    /// Parents that were made, for `durable`.
+    /// Parents that were made, outermost first; they go again if nothing is published.
     made: Vec<PathBuf>,
+}
+
+impl Drop for Destination {
+    fn drop(&mut self) {
+        for made in self.made.iter().rev() {
+            // Somebody else's files in it keep it.
+            let _ = rustix::fs::rmdir(made);
+        }
+    }
 }
 
 impl Destination {
@@ -44,11 +53,10 @@ impl Destination {
             _ => Path::new("."),
         };
         let made = make_directories(parent)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::open(parent, flags, Mode::empty()).map_err(|e| Error::local_errno(parent, e))?;
-        rustix::fs::accessat(&directory, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
-            .map_err(|e| Error::local_errno(parent, e))?;
+        let directory = open_directory(parent)?;
         let mut destination = Self { directory, name, path: path.to_owned(), existing: None, made };
+        rustix::fs::accessat(&destination.directory, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
+            .map_err(|errno| Error::local_errno(parent, errno))?;
         destination.existing = destination.check_existing(overwrite)?;
         Ok(destination)
     }
@@ -73,6 +81,11 @@ impl Destination {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| Error::local_errno(path, errno))
 }
 
 /// Makes `directory` and its missing parents; the ones made, outermost first.
@@ -150,8 +163,9 @@ impl TempFile {
         }
         self.rename(how.overwrite).map_err(fail)?;
         self.published = true;
+        let made = std::mem::take(&mut self.destination.made);
         if how.durable {
-            self.sync_directories()?;
+            self.sync_directories(&made)?;
         }
         Ok(())
     }
@@ -171,14 +185,12 @@ impl TempFile {
         }
     }
 
-    fn sync_directories(&self) -> Result<()> {
+    fn sync_directories(&self, made: &[PathBuf]) -> Result<()> {
         let fail = |errno| Error::local_errno(&self.destination.path, errno);
         rustix::fs::fsync(&self.destination.directory).map_err(fail)?;
-        for made in &self.destination.made {
+        for made in made {
             let above = made.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let above = rustix::fs::open(above, flags, Mode::empty()).map_err(fail)?;
-            rustix::fs::fsync(&above).map_err(fail)?;
+            rustix::fs::fsync(open_directory(above)?).map_err(fail)?;
         }
         Ok(())
     }
@@ -310,5 +322,9 @@ mod tests {
         let deep = dir.path().join("a/b/c");
         let destination = Destination::prepare(&deep, true).unwrap();
         assert_eq!(destination.made, [dir.path().join("a"), dir.path().join("a/b")]);
+        drop(destination);
+        assert!(names(dir.path()).is_empty(), "what was made for nothing goes again");
+        TempFile::create(Destination::prepare(&deep, true).unwrap()).unwrap().publish(PLAIN).unwrap();
+        assert!(deep.is_file());
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::http::limits::{Limits, Pace};
 use crate::http::stream::Stream;
 
-const BUFFER_LEN: usize = 512 * 1024;
+const BUFFER_LEN: usize = 128 * 1024;
 const HEAD_LIMIT: usize = 1024 * 1024;
 
 /// A connection and what has been read from it but not used yet.

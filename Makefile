@@ -1,0 +1,63 @@
+# The one list of commands; .ci/run and people call the same ones. Each sets up what it needs.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CARGO ?= cargo
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+FAKE_S3 := $(CARGO_TARGET_DIR)/release/fake-s3
+
+.PHONY: help setup develop servers demo test test-rust test-python lint format bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+$(BIN)/.ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("s3z needs Python 3.11 or newer, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet "maturin>=1.9,<2" boto3 "moto[s3,server]>=5" numpy psutil "pytest>=8" pytest-timeout \
+		tqdm "mypy>=1.15" "ruff>=0.12" types-tqdm
+	touch $@
+
+setup: $(BIN)/.ready ## the virtual environment with everything tests and lints need
+
+develop: setup ## build the native module into the virtual environment
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --quiet
+
+servers: ## build the test server
+	$(CARGO) build --release --quiet --locked -p fake-s3
+
+demo: develop servers ## real transfers through a local S3 server, beside boto3
+	$(BIN)/python benches/demo.py --server $(FAKE_S3)
+
+test: test-rust test-python ## every test
+
+test-rust:
+	$(CARGO) test --quiet --locked --workspace
+
+test-python: develop servers
+	FAKE_S3_BIN=$(FAKE_S3) $(BIN)/python -m pytest -q
+
+lint: setup ## what CI refuses: formatting, clippy, ruff, mypy
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --quiet --locked --features python -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup ## rewrite the sources as the lints want them
+	$(CARGO) fmt --all
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: develop servers ## compare with the peers that are installed (benches/README.md)
+	$(CARGO) build --release --quiet --locked -p floor
+	$(BIN)/python benches/run.py
+
+clean: ## remove what the commands above made
+	rm -rf $(VENV) target

@@ -1,0 +1,65 @@
+//! `ErrorKind` → exception class: the only such place. The classes are Python's own, in `s3z/_exceptions.py`.
+
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::error::{Error, ErrorKind};
+
+fn class_name(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::NotFound => "NotFoundError",
+        ErrorKind::AccessDenied => "AccessDeniedError",
+        ErrorKind::Credentials => "CredentialsError",
+        ErrorKind::AlreadyExists => "AlreadyExistsError",
+        ErrorKind::ObjectChanged => "ObjectChangedError",
+        ErrorKind::Integrity => "IntegrityError",
+        ErrorKind::Timeout => "TransferTimeoutError",
+        ErrorKind::Connection => "TransferConnectionError",
+        ErrorKind::Throttled => "ThrottledError",
+        ErrorKind::Config => "ConfigError",
+        ErrorKind::UnsafeKey => "UnsafeKeyError",
+        ErrorKind::Service | ErrorKind::RangesIgnored => "ServiceError",
+        ErrorKind::LocalIo | ErrorKind::Cancelled | ErrorKind::Internal => "S3zError",
+    }
+}
+
+/// The exception for an error; local failures stay plain `OSError` with errno and file name.
+pub fn to_python(py: Python<'_>, error: Error) -> PyErr {
+    if error.kind() == ErrorKind::LocalIo {
+        return local(py, &error).unwrap_or_else(|failed| failed);
+    }
+    service(py, &error).unwrap_or_else(|failed| failed)
+}
+
+fn local(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
+    let path = error.path().map(|path| path.as_os_str().to_owned());
+    let Some(errno) = error.errno() else {
+        let shown = error.path().map_or(String::new(), |path| format!(": \"{}\"", path.display()));
+        return Ok(PyOSError::new_err(format!("{}{shown}", error.message())));
+    };
+    let text: String = py.import("os")?.call_method1("strerror", (errno,))?.extract()?;
+    let exception = PyOSError::new_err((errno, text, path));
+    // OSError picks its own subclass by errno, but only when it is called.
+    Ok(PyErr::from_value(exception.value(py).clone().into_any()))
+}
+
+fn service(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
+    let module = py.import("s3z._exceptions")?;
+    let class = module.getattr(class_name(error.kind()))?;
+    let details = PyDict::new(py);
+    details.set_item("bucket", error.bucket())?;
+    details.set_item("key", error.key())?;
+    details.set_item("code", error.code())?;
+    details.set_item("status", error.status())?;
+    details.set_item("request_id", error.request_id())?;
+    details.set_item("host_id", error.host_id())?;
+    details.set_item("attempts", error.attempts())?;
+    details.set_item("upload_id", error.upload_id())?;
+    Ok(PyErr::from_value(class.call((error.message(),), Some(&details))?))
+}
+
+/// For what goes wrong in the door itself, which is a defect.
+pub fn defect(text: &str) -> PyErr {
+    PyRuntimeError::new_err(text.to_owned())
+}

@@ -1,0 +1,130 @@
+//! The one runtime of the process, and the one place where Python waits for it.
+//!
+//! Every wait is in slices with the GIL released; between slices signals are checked and progress is delivered on
+//! the waiting thread (Y1, Y7). An exception there, Ctrl-C among them, cancels the operation and waits for its
+//! clean-up, but not for ever: a second one returns at once (Y2). Nothing is started at import.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use tokio::runtime::{Builder, Runtime};
+
+use super::error::to_python;
+use super::per_process::PerProcess;
+use crate::error::{Error, ErrorKind, Result};
+use crate::progress::{Cancel, Progress, Snapshot};
+
+/// A tenth of a second for progress, and twice as often for signals.
+const SLICE: Duration = Duration::from_millis(50);
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// What an operation's clean-up may take after it was cancelled.
+const CLEAN_UP: Duration = Duration::from_secs(5);
+/// More network threads than this bring nothing to 100 Gbit/s.
+const MAX_WORKERS: usize = 16;
+
+static RUNTIME: PerProcess<Runtime> = PerProcess::new();
+
+fn runtime() -> Result<&'static Runtime> {
+    RUNTIME.get(|| {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let built = Builder::new_multi_thread()
+            .worker_threads(cores.clamp(2, MAX_WORKERS))
+            .max_blocking_threads(8)
+            .thread_name("s3z-net")
+            .enable_all()
+            .build();
+        built.map_err(|cause| Error::new(ErrorKind::Internal, "cannot start the network threads").with_source(cause))
+    })
+}
+
+/// What a wait shows and stops.
+pub struct Watch<'py> {
+    pub progress: Arc<Progress>,
+    pub cancel: Cancel,
+    pub callback: Option<Bound<'py, PyAny>>,
+}
+
+impl Watch<'_> {
+    pub fn new() -> Self {
+        Self { progress: Arc::default(), cancel: Cancel::default(), callback: None }
+    }
+}
+
+/// Runs `work` on the runtime and waits for it.
+pub fn wait<T: Send + 'static>(
+    py: Python<'_>,
+    watch: &Watch<'_>,
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> PyResult<T> {
+    let (sender, ended) = sync_channel(1);
+    let runtime = runtime().map_err(|error| to_python(py, error))?;
+    runtime.spawn(async move {
+        // The receiver may be gone after a second Ctrl-C.
+        let _ = sender.send(work.await);
+    });
+    let mut delivered = Instant::now();
+    loop {
+        match next_slice(py, &ended) {
+            Some(outcome) => {
+                let value = outcome.map_err(|error| to_python(py, error))?;
+                deliver(watch)?;
+                return Ok(value);
+            }
+            None => {
+                let mut interrupted = py.check_signals();
+                if interrupted.is_ok() && delivered.elapsed() >= PROGRESS_EVERY {
+                    interrupted = deliver(watch);
+                    delivered = Instant::now();
+                }
+                if let Err(exception) = interrupted {
+                    watch.cancel.trigger();
+                    clean_up(py, &ended);
+                    return Err(exception);
+                }
+            }
+        }
+    }
+}
+
+/// Waits for a cancelled operation to end, unless a second signal comes.
+fn clean_up<T: Send>(py: Python<'_>, ended: &Receiver<Result<T>>) {
+    let started = Instant::now();
+    while started.elapsed() < CLEAN_UP && next_slice(py, ended).is_none() {
+        if py.check_signals().is_err() {
+            return;
+        }
+    }
+}
+
+/// The outcome, or `None` when the slice is over.
+fn next_slice<T: Send>(py: Python<'_>, ended: &Receiver<Result<T>>) -> Option<Result<T>> {
+    let ended = SendOnly(ended);
+    let received = py.detach(move || ended.recv());
+    match received {
+        Ok(outcome) => Some(outcome),
+        Err(RecvTimeoutError::Timeout) => None,
+        // The task panicked and took the sender with it (Y8).
+        Err(RecvTimeoutError::Disconnected) => Some(Err(Error::new(ErrorKind::Internal, "the operation panicked"))),
+    }
+}
+
+/// Lends the receiver to the closure that runs without the GIL, on this same thread.
+struct SendOnly<'a, T>(&'a Receiver<T>);
+
+#[expect(unsafe_code, reason = "`detach` asks for Send, but runs its closure on the calling thread")]
+// SAFETY: `detach` neither moves its closure to another thread nor keeps it.
+unsafe impl<T: Send> Send for SendOnly<'_, T> {}
+
+impl<T> SendOnly<'_, T> {
+    fn recv(&self) -> std::result::Result<T, RecvTimeoutError> {
+        self.0.recv_timeout(SLICE)
+    }
+}
+
+fn deliver(watch: &Watch<'_>) -> PyResult<()> {
+    let Some(callback) = &watch.callback else { return Ok(()) };
+    let Snapshot { network, durable, total, objects, objects_total } = watch.progress.snapshot();
+    callback.call1((network, durable, total, objects, objects_total)).map(drop)
+}

@@ -1,0 +1,20 @@
+//! The core against the scripted server: one binary, a module for each feature.
+//!
+//! Every test starts a server of its own. After every transfer `support` checks the oracle of `reliability.md`
+//! section 9: no temporary file, the memory budget back, no open multipart upload, no received byte counted twice.
+#![allow(clippy::disallowed_methods, reason = "tests make, change and remove files themselves")]
+
+mod cancel;
+mod checksums;
+mod credentials;
+mod download;
+mod download_breaks;
+mod download_faults;
+mod http;
+mod manage;
+mod redirects;
+mod support;
+mod throttle;
+mod tls;
+mod upload;
+mod upload_faults;
