@@ -1,4 +1,4 @@
-//! Feeds the governor: every tenth of a second, what a transfer moved and what held it up.
+//! Feeds the governor: five times a second, what a transfer moved and what held it up.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::s3::client::S3Client;
 use crate::transfer::governor::{Governor, Window};
 use crate::transfer::scheduler::Gate;
 
-const WINDOW: Duration = Duration::from_millis(100);
+const WINDOW: Duration = Duration::from_millis(200);
 
 /// One object's concurrency: fixed where the caller said so, else governed.
 pub struct Adaption {
@@ -22,6 +22,8 @@ pub struct Adaption {
     since: Instant,
     bytes: u64,
     throttles: u64,
+    processor: Duration,
+    cores: f64,
 }
 
 impl Adaption {
@@ -41,6 +43,8 @@ impl Adaption {
             since: Instant::now(),
             bytes: 0,
             throttles: client.pressure().throttles(),
+            processor: processor_time(),
+            cores: std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64),
         }
     }
 
@@ -52,14 +56,16 @@ impl Adaption {
     pub fn adapt(&mut self, client: &S3Client, progress: &Progress, writer_queue: usize) {
         let bytes = progress.snapshot().network;
         let throttles = client.pressure().throttles();
+        let (processor, seconds) = (processor_time(), self.since.elapsed().as_secs_f64());
         let window = Window {
             bytes: bytes.saturating_sub(self.bytes),
-            seconds: self.since.elapsed().as_secs_f64(),
+            seconds,
+            cpu: (processor.saturating_sub(self.processor)).as_secs_f64() / (seconds * self.cores),
             in_flight: self.gate.in_flight(),
             writer_queue,
             throttles: throttles - self.throttles,
         };
-        (self.bytes, self.throttles, self.since) = (bytes, throttles, Instant::now());
+        (self.bytes, self.throttles, self.processor, self.since) = (bytes, throttles, processor, Instant::now());
         let limit = match self.explicit {
             None => self.governor.observe(window),
             Some(explicit) if window.throttles > 0 => (self.gate.limit() * 7 / 10).clamp(1, explicit),
@@ -69,4 +75,10 @@ impl Adaption {
             self.gate.set_limit(limit);
         }
     }
+}
+
+/// Processor time of all threads of this process.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

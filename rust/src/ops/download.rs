@@ -24,7 +24,6 @@ use crate::s3::client::{GetRequest, ObjectRef};
 use crate::s3::object::{ObjectIdentity, StoredChecksum};
 use crate::transfer::buffers::ALIGNMENT;
 use crate::transfer::file_writer::{FileWriter, WriterConfig};
-use crate::transfer::lanes::Lane;
 use crate::transfer::part::{download_part_size, ranges};
 use crate::transfer::scheduler::{Gate, Permit};
 use crate::transfer::temp_file::{Destination, Publish};
@@ -132,7 +131,7 @@ impl Run<'_> {
         let mut adaption = Adaption::new(&self.engine.client, config, self.request.max_concurrency);
         let compare = self.request.verify != Verify::Off;
         let mut stored = StoredSum::ask(&self.engine.client, &self.request.object, compare);
-        let opened = self.guard(self.open(lane, destination, &adaption)).await;
+        let opened = self.guard(self.open(destination, &adaption)).await;
         let (body, permit, writer) = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -180,7 +179,6 @@ impl Run<'_> {
     /// Discovery, then the temp file.
     async fn open(
         &self,
-        lane: Lane,
         destination: Destination,
         adaption: &Adaption,
     ) -> Result<(ObjectBody, Arc<Permit>, Arc<FileWriter>)> {
@@ -202,7 +200,7 @@ impl Run<'_> {
             aligned,
             direct_threshold: transfer.direct_io_threshold,
         };
-        let writer = FileWriter::create(lane, destination, config, self.progress.clone()).await?;
+        let writer = FileWriter::create(&self.engine.lanes, destination, config, self.progress.clone()).await?;
         Ok((body, permit, Arc::new(writer)))
     }
 

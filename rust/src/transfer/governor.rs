@@ -1,8 +1,8 @@
 //! How many requests of one object are worth having in flight; pure.
 //!
 //! Fed one `Window` of measurements at a time, it doubles the limit while that raises goodput, settles where it
-//! no longer does, and backs off on throttling (R4). It never asks for more while the writer is the bound: more
-//! requests would only fill memory. It owns no clock and no counters; `ops` feeds it.
+//! no longer does, and backs off on throttling (R4). It never asks for more while the writer or the processor is
+//! the bound: more requests would only fill memory. It owns no clock and no counters; `ops` feeds it.
 
 use crate::config::{CEILING_CONCURRENCY, START_CONCURRENCY};
 
@@ -15,6 +15,8 @@ pub struct Window {
     pub in_flight: usize,
     /// Buffers waiting for the disk.
     pub writer_queue: usize,
+    /// Share of all cores that this process used, from 0 to 1.
+    pub cpu: f64,
     /// Throttle answers within the window.
     pub throttles: u64,
 }
@@ -30,7 +32,9 @@ pub struct Governor {
 }
 
 /// A raise must bring this much, or it is taken back.
-const WORTHWHILE: f64 = 1.10;
+const WORTHWHILE: f64 = 1.15;
+/// A process that uses more of the cores than this gains nothing from more requests.
+const BUSY: f64 = 0.8;
 /// A pool that was throttled shrinks to this share and stays there for two windows (R4).
 const SHRINK: f64 = 0.7;
 const HOLD_AFTER_THROTTLE: u32 = 2;
@@ -61,9 +65,10 @@ impl Governor {
         if let Some(before) = self.before.take() {
             self.judge(before, goodput);
         }
+        let bound_elsewhere = window.writer_queue > self.limit || window.cpu > BUSY;
         if self.hold > 0 {
             self.hold -= 1;
-        } else if window.writer_queue <= self.limit && self.limit < self.ceiling {
+        } else if !bound_elsewhere && self.limit < self.ceiling {
             self.before = Some(goodput);
             self.limit = (self.limit * 2).min(self.ceiling);
         }
@@ -84,7 +89,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn window(bytes: u64, in_flight: usize) -> Window {
-        Window { bytes, seconds: 0.1, in_flight, writer_queue: 0, throttles: 0 }
+        Window { bytes, seconds: 0.1, in_flight, writer_queue: 0, cpu: 0.1, throttles: 0 }
     }
 
     /// A network where every connection brings the same until the line is full.
@@ -113,6 +118,15 @@ mod tests {
     }
 
     #[test]
+    fn never_grows_when_the_processor_is_the_bound() {
+        let mut governor = Governor::new(64);
+        for step in 1..20 {
+            let window = Window { cpu: 0.9, ..window(step * 100, START_CONCURRENCY) };
+            assert_eq!(governor.observe(window), START_CONCURRENCY);
+        }
+    }
+
+    #[test]
     fn throttling_shrinks_and_holds() {
         let mut governor = Governor::new(64);
         assert_eq!(governor.observe(Window { throttles: 1, ..window(100, 8) }), 5);
@@ -125,11 +139,11 @@ mod tests {
         #[test]
         fn stays_within_bounds(
             ceiling in 1usize..200,
-            windows in proptest::collection::vec((0u64..10_000, 0usize..200, 0usize..100, 0u64..3), 0..100),
+            windows in proptest::collection::vec((0u64..10_000, 0usize..200, 0usize..100, 0u64..3, 0.0..1.0), 0..100),
         ) {
             let mut governor = Governor::new(ceiling);
-            for (bytes, in_flight, writer_queue, throttles) in windows {
-                let limit = governor.observe(Window { bytes, seconds: 0.1, in_flight, writer_queue, throttles });
+            for (bytes, in_flight, writer_queue, throttles, cpu) in windows {
+                let limit = governor.observe(Window { bytes, seconds: 0.1, in_flight, writer_queue, cpu, throttles });
                 prop_assert!(limit >= 1 && limit <= ceiling.min(CEILING_CONCURRENCY));
             }
         }

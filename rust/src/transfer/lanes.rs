@@ -1,12 +1,11 @@
 //! The I/O threads: a small fixed set, shared by all transfers of a client, that make every file call.
 //!
-//! A lane runs its jobs one after another in the order they were posted; a file stays on one lane, so "after all
-//! its writes" is simply "the next job". Queues need no bound of their own: a job that holds data holds its
+//! A lane runs its jobs one after another in the order they were posted; "after all
+//! writes of a file" is simply "the next job" of the lanes it was given. Queues need no bound of their own: a job that holds data holds its
 //! permit too, and the jobs that hold none (open, publish, discard) are one at a time for each transfer. A job
 //! that panics is caught; the lane goes on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crossbeam_channel::{Sender, unbounded};
@@ -32,13 +31,18 @@ impl Lanes {
     /// Starts the threads; they end when the last `Lane` handle is gone.
     pub fn start() -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let lanes = (0..cores.clamp(1, MAX_LANES)).map(start_lane).collect::<Result<_>>()?;
+        let lanes = (0..cores.clamp(2, MAX_LANES)).map(start_lane).collect::<Result<_>>()?;
         Ok(Self { lanes, next: AtomicUsize::new(0) })
     }
 
     /// A lane for the next file, in turn.
     pub fn pick(&self) -> Lane {
         self.lanes[self.next.fetch_add(1, Relaxed) % self.lanes.len()].clone()
+    }
+
+    /// Up to `count` different lanes for the next file, at least one.
+    pub fn pick_some(&self, count: usize) -> Vec<Lane> {
+        (0..count.clamp(1, self.lanes.len())).map(|_| self.pick()).collect()
     }
 }
 
@@ -75,13 +79,10 @@ impl Lane {
     }
 }
 
-/// So that lanes can be held where `Lanes` itself is shared.
-pub type SharedLanes = Arc<Lanes>;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     #[tokio::test]
     async fn jobs_of_a_lane_keep_their_order() {

@@ -1,0 +1,141 @@
+//! Redirects, regions and the store's clock (#24–#26, #33).
+
+use fake_s3::{Action, Config, FakeS3, Match};
+use s3z::checksum::Algorithm;
+use s3z::error::ErrorKind;
+use s3z::ops::upload::UploadRequest;
+
+use crate::support::*;
+
+fn redirect(status: u16, location: Option<String>, region: Option<&str>) -> Action {
+    Action::Redirect { status, location, endpoint: None, region: region.map(str::to_owned) }
+}
+
+/// #24
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_of_another_region_is_signed_for_it() {
+    let world = World::with(|server, _| server.region = "eu-west-3".into());
+    world.server.put_pattern(BUCKET, KEY, SIZE, SEED);
+    world.downloads(&world.get(), SIZE, SEED).await;
+    let refused = world.logged("GetObject").iter().filter(|get| get.status == 400).count();
+    assert_eq!(refused, 1, "the region is learnt once for the bucket");
+    world.server.clear_log();
+    assert_full_object(&world.downloads(&world.get(), SIZE, SEED).await, Algorithm::Crc64Nvme);
+    assert!(world.server.log().iter().all(|record| record.status < 300));
+    world.upload(&world.put(300_000)).await.unwrap();
+}
+
+/// #24
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_permanent_redirect_with_a_region_is_obeyed_once() {
+    let world = World::with_object();
+    world.times(1, gets(), redirect(301, None, Some("us-east-1")));
+    world.downloads(&world.get(), SIZE, SEED).await;
+    let always = |world: &World| world.on(gets(), redirect(301, None, Some("us-east-1")));
+    world.refuses(&world.get(), ErrorKind::Service, always).await;
+    assert!(world.logged("GetObject").len() <= 2, "no loop");
+}
+
+/// #24, S4
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_region_that_is_no_name_is_ignored() {
+    for region in ["evil.example/", "a.b", "A", "", "eu west", "x@y", &"a".repeat(33)] {
+        let world = World::with_object();
+        let lies = |world: &World| world.on(gets(), redirect(301, None, Some(region)));
+        world.refuses(&world.get(), ErrorKind::Service, lies).await;
+        assert_eq!(world.logged("GetObject").len(), 1, "{region}");
+    }
+}
+
+/// #25, R9
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_temporary_redirect_within_the_endpoint_is_followed_and_the_body_sent_again() {
+    let world = World::with_object();
+    let same = format!("{}/elsewhere", world.server.endpoint());
+    world.times(3, gets(), redirect(307, Some(same.clone()), None));
+    world.downloads(&world.get(), SIZE, SEED).await;
+    world.times(1, operation("PutObject"), redirect(307, Some(same), None));
+    world.upload(&world.put(300_000)).await.unwrap();
+    assert_eq!(world.server.object(BUCKET, KEY).unwrap(), content(300_000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redirects_without_end_are_refused() {
+    let world = World::with_object();
+    let location = Some(format!("{}/", world.server.endpoint()));
+    let always = |world: &World| world.on(gets(), redirect(307, location.clone(), None));
+    world.refuses(&world.get(), ErrorKind::Service, always).await;
+    assert!(world.logged("GetObject").len() <= 4, "three hops");
+}
+
+/// #26, S9: the target sees neither a request nor a header.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redirects_to_elsewhere_are_refused_in_silence() {
+    let target = FakeS3::start(Config { require_auth: false, ..Config::default() }).unwrap();
+    target.put_pattern(BUCKET, KEY, SIZE, SEED);
+    let port = target.address().port();
+    let world = World::with_object();
+    let own = world.server.address().port();
+    let locations = [
+        target.endpoint(),
+        format!("http://localhost:{port}/{BUCKET}/{KEY}"),
+        format!("http://127.0.0.1:{own}@127.0.0.1:{port}/"),
+        format!("http://bucket.127.0.0.1:{port}/"),
+        format!("https://127.0.0.1:{own}/"),
+        format!("//127.0.0.1:{port}/"),
+        "http://s3.amazonaws.com/".to_owned(),
+        "file:///etc/passwd".to_owned(),
+        "not a URL".to_owned(),
+        String::new(),
+    ];
+    for location in locations {
+        for status in [301, 302, 303, 307, 308] {
+            let to = Some(location.clone());
+            let redirects = |world: &World| world.on(Match::default(), redirect(status, to.clone(), None));
+            world.refuses(&world.get(), ErrorKind::Service, redirects).await;
+        }
+        world.server.clear_rules();
+        world.on(Match::default(), redirect(307, Some(location.clone()), None));
+        for size in [300, 6 << 20] {
+            let request = UploadRequest { part_size: Some(5 << 20), ..world.put(size) };
+            world.refuses_upload(&request, ErrorKind::Service).await;
+        }
+        assert_eq!(target.log().len(), 0, "{location}");
+        assert_eq!(target.connections(), 0, "{location}");
+        world.server.clear_log();
+    }
+}
+
+/// #33: one offset, shared by all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stores_clock_is_learnt() {
+    for seconds in [3600, -3600, 86_400] {
+        let world = World::with_object();
+        world.server.shift_clock(seconds);
+        world.downloads(&world.get(), SIZE, SEED).await;
+        let refused = world.logged("GetObject").iter().filter(|get| get.status == 403).count();
+        assert_eq!(refused, 1, "one answer teaches the clock");
+        world.server.clear_log();
+        assert_full_object(&world.downloads(&world.get(), SIZE, SEED).await, Algorithm::Crc64Nvme);
+        assert!(world.server.log().iter().all(|record| record.status < 300));
+        world.upload(&world.put(300_000)).await.unwrap();
+    }
+}
+
+/// #33: HEAD's refusal has no body, so no code: the checksum must not be lost over it, nor `head` fail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stores_clock_is_learnt_from_a_head_too() {
+    let world = World::with_object();
+    world.server.shift_clock(3600);
+    let head = s3z::ops::manage::head(&world.engine, &object(KEY), &s3z::progress::Cancel::default()).await;
+    assert_eq!(head.unwrap().identity.size, SIZE);
+}
+
+/// A clock that the store says is right is not blamed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_skew_that_cannot_be_cured_is_access_denied() {
+    let world = World::with_object();
+    let always = |world: &World| world.on(gets(), Action::error(403, "RequestTimeTooSkewed"));
+    world.refuses(&world.get(), ErrorKind::AccessDenied, always).await;
+    assert_eq!(world.logged("GetObject").len(), 2, "one retry");
+}

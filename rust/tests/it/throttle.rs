@@ -1,0 +1,96 @@
+//! A store that asks to slow down (#18, #20, R3–R5).
+
+use std::time::{Duration, Instant};
+
+use fake_s3::{Action, Match};
+use s3z::config::RetryConfig;
+use s3z::error::ErrorKind;
+use s3z::ops::download::DownloadRequest;
+
+use crate::support::*;
+
+/// #18
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_wait_a_store_asks_for_is_kept_by_all() {
+    let world = World::with_object();
+    world.times(1, later_ranges(), Action::slow_down("1"));
+    world.downloads(&world.get(), SIZE, SEED).await;
+    let log = world.logged("GetObject");
+    let refused = log.iter().find(|get| get.status == 503).unwrap();
+    let end = refused.time + refused.duration;
+    // Requests that were already on their way are not called back.
+    let early = log.iter().filter(|get| get.time > end + 0.2 && get.time < end + 0.9).count();
+    assert_eq!(early, 0, "no new request goes out before the wait is over");
+    assert!(log.iter().any(|get| get.time >= end + 0.9));
+}
+
+/// #18: a date, milliseconds, nonsense; all end well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_form_of_retry_after_ends_well() {
+    for value in ["0", "-1", "soon", "", "Thu, 01 Jan 1970 00:00:00 GMT", "1e9"] {
+        let world = World::with_object();
+        world.server.add_rule(fake_s3::Rule::new(Match { every: Some(2), ..gets() }, Action::slow_down(value)).times(3));
+        world.downloads(&world.get(), SIZE, SEED).await;
+    }
+}
+
+/// #18, R3: what is absurd is clamped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_absurd_wait_is_clamped() {
+    let world = World::with(|_, client| client.retry.max_retry_after = Duration::from_millis(200));
+    world.server.put_pattern(BUCKET, KEY, SIZE, SEED);
+    for value in ["86400", "99999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT"] {
+        world.times(1, gets(), Action::slow_down(value));
+        let started = Instant::now();
+        world.downloads(&world.get(), SIZE, SEED).await;
+        assert!(started.elapsed() < Duration::from_secs(30));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_is_heard_during_a_long_wait() {
+    let world = World::with_object();
+    world.on(gets(), Action::slow_down("50"));
+    let cancel = s3z::progress::Cancel::default();
+    let (progress, request) = (std::sync::Arc::default(), world.get());
+    let (outcome, since) = tokio::join!(world.download_until(&request, &cancel, &progress), async {
+        until("a refusal", || world.server.log().iter().any(|record| record.status == 503)).await;
+        cancel.trigger();
+        Instant::now()
+    });
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Cancelled);
+    assert!(since.elapsed() < Duration::from_secs(2));
+}
+
+/// #20, R5: one engine, many objects, a store that always refuses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_quota_bounds_a_storm_of_retries() {
+    let world = World::with(|_, client| {
+        client.retry = RetryConfig {
+            max_attempts: 1000,
+            hard_attempts: 1000,
+            quota: 500,
+            quota_refill: 10,
+            quota_wait: Duration::from_millis(300),
+            ..quick()
+        };
+    });
+    world.server.put_pattern(BUCKET, KEY, SIZE, SEED);
+    world.on(later_ranges(), Action::error(503, "SlowDown"));
+    let started = Instant::now();
+    let request = DownloadRequest { max_concurrency: Some(8), verify: s3z::ops::discover::Verify::Off, ..world.get() };
+    let error = world.download(&request).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Throttled);
+    let allowed = 1 + 9 + 100 + 2 * (1 + started.elapsed().as_secs());
+    let sent = world.server.log().len() as u64;
+    assert!(sent <= allowed, "{sent} requests where {allowed} are allowed");
+    assert!(sent > 50, "{sent}: the quota is there to be used");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_recovers_is_forgiven() {
+    let world = World::with(|_, client| client.retry.max_attempts = 10);
+    world.server.put_pattern(BUCKET, KEY, SIZE, SEED);
+    world.times(9, gets(), Action::error(503, "SlowDown"));
+    world.downloads(&world.get(), SIZE, SEED).await;
+}
