@@ -1,7 +1,8 @@
 """Measure clients side by side: `python benches/run.py [--workload …] [--client …] [--rounds N] [--quick]`.
 
-Starts its own servers, runs workloads × clients interleaved in random order after one warm-up each, checks every result
-byte by byte outside the timed window, and writes `raw.csv`, `summary.txt` and `summary.svg`. See `benches/README.md`.
+Starts its own servers, runs every client in every workload, interleaved in random order after one warm-up each, checks
+each result byte by byte outside the timed window, and writes `raw.csv`, `summary.txt` and `summary.svg`.
+See `benches/README.md`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -39,6 +41,7 @@ class Entry:
 def main() -> int:
     """Run what the command line asks for; exit 1 if any run failed."""
     options = parse_options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was measured is written all the same
     os.chdir(ROOT)
     if not options.no_build:
         subprocess.run(["cargo", "build", "--release", "--quiet", "-p", "fake-s3", "-p", "floor"], check=True)
@@ -54,12 +57,17 @@ def main() -> int:
         versions = {name: clients.load(name).available() for name in options.client}
         loaded = [workload.load(name, quick=options.quick) for name in options.workload]
         entries = [entry for one in loaded for entry in bench.enter(one, versions, stack)]
-        runs = bench.run(entries, options.rounds, options.seed)
-        flags = {entry.workload.name: entry.server.flags for entry in entries}
-    stated = described | {f"server, {name}": told for name, told in flags.items()}
-    stated["order"] = f"random, seed {options.seed}; {options.rounds} rounds after one warm-up; pause {options.pause} s"
-    write(options.output, loaded, runs, versions, stated)
-    return 1 if any(run.failure for run in runs) else 0
+        stated = described | {f"server, {entry.workload.name}": entry.server.flags for entry in entries}
+        stated["order"] = (
+            f"random, seed {options.seed}; pause {options.pause} s; {options.rounds} rounds after a warm-up"
+        )
+        runs: list[report.Run] = []
+        try:
+            bench.run(entries, options.rounds, options.seed, runs)
+        except KeyboardInterrupt:
+            stated["incomplete"] = "interrupted"
+        write(options.output, loaded, runs, versions, stated)
+    return 1 if "incomplete" in stated or any(run.failure for run in runs) else 0
 
 
 def parse_options() -> argparse.Namespace:
@@ -110,10 +118,9 @@ class Bench:
         """Return the file that uploads read; its name is that of the object, since some clients insist."""
         return self.scratch / f"source-{one.size}" / KEY
 
-    def run(self, entries: list[Entry], rounds: int, seed: int) -> list[report.Run]:
-        """Run every entry once to warm up and then in shuffled rounds; one that fails is not run again."""
-        order, runs = random.Random(seed), []
-        alive = list(entries)
+    def run(self, entries: list[Entry], rounds: int, seed: int, runs: list[report.Run]) -> None:
+        """Run every entry once to warm up and then in shuffled rounds, adding to `runs`; who fails is not run again."""
+        order, alive = random.Random(seed), list(entries)
         for number in range(rounds + 1):
             order.shuffle(alive)
             for entry in list(alive):
@@ -123,13 +130,13 @@ class Bench:
                 print(f"[{number}/{rounds}] {entry.workload.name:<24} {entry.client:<16} {told}", flush=True)
                 if done.failure:
                     alive.remove(entry)
-        return runs
 
     def once(self, entry: Entry, number: int) -> report.Run:
         """Measure one run, then check its result and clean up."""
         one, server = entry.workload, entry.server
         job = self.job(entry)
         argv, env = entry.adapter.command(job)
+        load = os.getloadavg()[0]
         before = server.cpu_seconds()
         used = measure(argv, env=env, cwd=str(self.scratch), timeout=300)
         server_cpu = server.cpu_seconds() - before
@@ -150,6 +157,7 @@ class Bench:
             system=used.system,
             server_cpu=server_cpu,
             peak_rss=used.peak_rss,
+            load=load,
             bytes=one.size,
             checksum=checksum,
             failure=failure,
@@ -223,7 +231,7 @@ def write(
     for one in loaded:
         takes = [name for name in absent if one.verb in clients.load(name).VERBS]
         text += ["", report.table(one, panels[one.name], takes)]
-    text += ["", "A result that is not byte-identical is a failure, not a time. Medians; ratios vary less than figures."]
+    text += ["", "A result that is not byte-identical is a failure, not a time. Medians; ratios vary less."]
     report.write_csv(output / "raw.csv", runs)
     (output / "summary.txt").write_text("\n".join(text) + "\n", encoding="utf-8")
     (output / "summary.svg").write_text(plot.draw(panels), encoding="utf-8")

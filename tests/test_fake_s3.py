@@ -14,10 +14,12 @@ import socket
 import subprocess
 import time
 import zlib
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MIB = 1 << 20
@@ -57,7 +59,9 @@ class Server:
     def rule(self, action: dict[str, Any], times: int | None = None, **match: Any) -> None:
         self.do("add_rule", rule={"match": match, "action": action, "times": times})
 
-    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    def request(
+        self, method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection(*self.address, timeout=10)
         with contextlib.closing(connection):
             connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
@@ -74,7 +78,8 @@ class Server:
             return received
 
     def stop(self) -> None:
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.lines.close()
         self.control.close()
         self.process.stdin.close()
@@ -119,7 +124,8 @@ def pattern_block(seed: int) -> bytes:
 def honesty() -> Any:
     path = ROOT / "rust" / "fake-s3" / "honesty" / "boto3_check.py"
     spec = importlib.util.spec_from_file_location("boto3_check", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -128,7 +134,11 @@ def honesty() -> Any:
 @pytest.mark.parametrize("kind", ["memory", "directory", "tls"])
 def test_boto3_finds_an_honest_s3(kind: str, tmp_path: pathlib.Path) -> None:
     pytest.importorskip("boto3")
-    flags = {"memory": [], "directory": ["--storage", f"dir:{tmp_path}"], "tls": ["--tls", "--ca-out", str(tmp_path / "ca")]}
+    flags = {
+        "memory": [],
+        "directory": ["--storage", f"dir:{tmp_path}"],
+        "tls": ["--tls", "--ca-out", str(tmp_path / "ca")],
+    }
     server = Server(*flags[kind])
     try:
         for check in honesty().CHECKS:
@@ -166,7 +176,8 @@ def test_respond_applies_n_times_after_skip(server: Server) -> None:
     server.rule(action, times=2, operation="GetObject", skip=1)
     answers = [server.request("GET", "/b/k") for _ in range(4)]
     assert [status for status, _, _ in answers] == [200, 503, 503, 200]
-    assert answers[1][1]["retry-after"] == "7" and b"<Code>SlowDown</Code>" in answers[1][2]
+    assert answers[1][1]["retry-after"] == "7"
+    assert b"<Code>SlowDown</Code>" in answers[1][2]
     assert [record["status"] for record in server.do("log", operation="GetObject")["records"]] == [200, 503, 503, 200]
 
 
@@ -184,10 +195,12 @@ def test_truncate_stall_drip(server: Server) -> None:
     assert len(server.raw(GET)) == 20
     server.rule({"type": "stall", "after": 100, "seconds": 0.3}, times=1)
     started = time.monotonic()
-    assert body_of(server.raw(GET)) == CONTENT and time.monotonic() - started >= 0.3
+    assert body_of(server.raw(GET)) == CONTENT
+    assert time.monotonic() - started >= 0.3
     server.rule({"type": "drip", "after": 10_200, "bytes_per_second": 200}, times=1)
     started = time.monotonic()
-    assert body_of(server.raw(GET)) == CONTENT and time.monotonic() - started >= 0.15
+    assert body_of(server.raw(GET)) == CONTENT
+    assert time.monotonic() - started >= 0.15
 
 
 @pytest.mark.parametrize("after", [{"after": 100}, {"after": 10, "in_head": True}])
@@ -253,7 +266,9 @@ def test_headers_doubled_raw_trailing_and_1xx(server: Server) -> None:
     assert server.raw(GET).count(b"HTTP/1.1 102") == 50
     server.rule({"type": "chunked", "chunk": 10_000}, times=1)
     answer = server.raw(GET)
-    assert b"content-length" not in answer.lower() and answer.endswith(b"0\r\n\r\n") and b"\r\n2710\r\n" in answer
+    assert b"content-length" not in answer.lower()
+    assert answer.endswith(b"0\r\n\r\n")
+    assert b"\r\n2710\r\n" in answer
 
 
 def test_act_then_drop_has_acted(server: Server) -> None:
@@ -281,16 +296,22 @@ def test_error_in_200_and_late_success(server: Server) -> None:
     xml = f"<C><Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part></C>".encode()
     server.rule({"type": "error_in_200", "code": "InternalError", "spaces": 5}, times=1, method="POST")
     status, _, body = server.request("POST", f"/b/m?uploadId={upload}", xml)
-    assert status == 200 and body.startswith(b"     <Error><Code>InternalError")
+    assert status == 200
+    assert body.startswith(b"     <Error><Code>InternalError")
     server.rule({"type": "error_in_200", "spaces": 3}, times=1, method="POST")
     status, _, body = server.request("POST", f"/b/m?uploadId={upload}", xml)
-    assert status == 200 and body.startswith(b"   <?xml") and b"CompleteMultipartUploadResult" in body
-    assert server.do("open_uploads")["uploads"] == [] and server.request("GET", "/b/m")[2] == b"part"
+    assert status == 200
+    assert body.startswith(b"   <?xml")
+    assert b"CompleteMultipartUploadResult" in body
+    assert server.do("open_uploads")["uploads"] == []
+    assert server.request("GET", "/b/m")[2] == b"part"
 
 
 def test_full_object_crc_of_multipart_is_checked(server: Server) -> None:
     server.do("set", switches={"min_part_size": 1})
-    create = server.request("POST", "/b/m?uploads", x_amz_checksum_algorithm="CRC32", x_amz_checksum_type="FULL_OBJECT")[2]
+    create = server.request(
+        "POST", "/b/m?uploads", x_amz_checksum_algorithm="CRC32", x_amz_checksum_type="FULL_OBJECT"
+    )[2]
     upload = re.findall(b"<UploadId>(.*)</UploadId>", create)[0].decode()
     etags = [
         server.request("PUT", f"/b/m?partNumber={n}&uploadId={upload}", text)[1]["etag"]
@@ -304,7 +325,8 @@ def test_full_object_crc_of_multipart_is_checked(server: Server) -> None:
     assert server.request("POST", path, xml, x_amz_mp_object_size="8")[0] == 400
     assert server.request("POST", path, xml, x_amz_checksum_crc32=right, x_amz_mp_object_size="9")[0] == 200
     headers = server.request("HEAD", "/b/m", x_amz_checksum_mode="ENABLED")[1]
-    assert headers["x-amz-checksum-crc32"] == right and headers["x-amz-checksum-type"] == "FULL_OBJECT"
+    assert headers["x-amz-checksum-crc32"] == right
+    assert headers["x-amz-checksum-type"] == "FULL_OBJECT"
 
 
 def test_delete_errors_per_key(server: Server) -> None:
@@ -312,7 +334,8 @@ def test_delete_errors_per_key(server: Server) -> None:
     xml = b"<Delete><Object><Key>k</Key></Object><Object><Key>z</Key></Object></Delete>"
     crc = base64.b64encode(zlib.crc32(xml).to_bytes(4, "big")).decode()
     body = server.request("POST", "/b?delete", xml, x_amz_checksum_crc32=crc)[2]
-    assert b"<Error><Key>k</Key>" in body and b"<Deleted><Key>z</Key>" in body
+    assert b"<Error><Key>k</Key>" in body
+    assert b"<Deleted><Key>z</Key>" in body
     assert server.do("keys", bucket="b")["keys"] == ["k"]
 
 
@@ -375,7 +398,11 @@ def test_clock_keys_and_tokens() -> None:
 
 
 def test_bad_commands_are_answered(server: Server) -> None:
-    for line in ['{"command": "nonsense"}', "no json", '{"command": "add_rule", "rule": {"action": {"type": "truncate", "aftr": 1}}}']:
+    for line in [
+        '{"command": "nonsense"}',
+        "no json",
+        '{"command": "add_rule", "rule": {"action": {"type": "truncate", "aftr": 1}}}',
+    ]:
         server.lines.write(line + "\n")
         server.lines.flush()
         assert json.loads(server.lines.readline())["ok"] is False

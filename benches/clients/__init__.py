@@ -1,8 +1,8 @@
 """One module for each client of the benchmark.
 
 An adapter is a module with
-    KIND       "floor", "ours", "peer"; "variant" (another way to drive one of these: checked and shown, never the best peer);
-               "reference" (writes nothing, so it can only be shown)
+    KIND       "floor", "ours", "peer"; "variant" (another way to drive one of these: checked and shown, never the best
+               peer); "reference" (writes nothing, so it can only be shown)
     VERBS      the directions it can go
     FLAGS      what is stated about it in the summary: how it was driven and why so
     available  () -> its version, or None if it is not installed

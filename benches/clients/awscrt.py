@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 KIND = "peer"
 VERBS = ("download", "upload")
-# Tried, 2 GiB, two rounds each. Down: direct with 8 MiB parts and a target of 2 Gbit/s 1.8-2.0 s and 130 MB, 10 Gbit/s 2.1 s and
-# 460 MB, 16 MiB parts 2.2-3.0 s; buffered 4-7 s. Up: buffered with 16 MiB 1.7 s, 8 MiB 1.9 s, direct 2.2-2.6 s.
+# Tried, 2 GiB, two rounds each. Down: direct with 8 MiB parts and a target of 2 Gbit/s 1.8-2.0 s and 130 MB,
+# 10 Gbit/s 2.1 s and 460 MB, 16 MiB parts 2.2-3.0 s; buffered 4-7 s.
+# Up: buffered with 16 MiB 1.7 s, 8 MiB 1.9 s, direct 2.2-2.6 s.
 FLAGS = (
     "S3Client; down: recv_filepath with direct_io, part_size 8 MiB, throughput_target_gbps 2; "
     "up: send_filepath buffered, part_size 16 MiB, 10 Gbit/s; no checksums"

@@ -13,7 +13,9 @@ KIND = "peer"
 VERBS = ("download", "upload")
 # Tried, 2 GiB, two rounds each. Down, threads x MiB: 4 x 4 1.9-2.7 s, 16 x 8 2.8-3.7 s, 8 x 2 3.7-4.7 s.
 # Up: 4 x 16 1.1-2.1 s, 16 x 16 1.3-2.1 s, 4 x 8 1.7-2.0 s, 16 x 5 2.0 s.
-FLAGS = "down: 4 threads, get_range of 4 MiB and pwrite; up: put, chunk_size 16 MiB, max_concurrency 4; unsigned payload"
+FLAGS = (
+    "down: 4 threads, get_range of 4 MiB and pwrite; up: put, chunk_size 16 MiB, max_concurrency 4; unsigned payload"
+)
 
 
 def available() -> str | None:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 KIND = "peer"
 VERBS = ("download", "upload")
-# Tried, 2 GiB, two rounds each. Down: -c 4 -p 32 1.7-1.9 s, -c 2 -p 64 1.8-2.3 s, -c 16 -p 8 3.0-3.2 s; up: -c 4 -p 16 as -c 16 -p 8.
+# Tried, 2 GiB, two rounds each. Down: -c 4 -p 32 1.7-1.9 s, -c 2 -p 64 1.8-2.3 s, -c 16 -p 8 3.0-3.2 s;
+# up: -c 4 -p 16 as -c 16 -p 8.
 FLAGS = "cp; down -c 4 -p 32, up -c 4 -p 16; its payloads are always signed"
 
 

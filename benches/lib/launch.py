@@ -10,7 +10,7 @@ import sys
 import time
 
 
-def main():
+def main() -> None:
     """Run the command and write the report to the given descriptor."""
     report, timeout, command = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
     started = time.perf_counter()
@@ -27,11 +27,11 @@ def main():
     posix.write(report, line.encode())
 
 
-def wait(child, deadline):
+def wait(child: int, deadline: float) -> tuple[int, tuple[float, ...]]:
     """Wait for the child; end its process group after the deadline, or when this process is asked to stop."""
-    import _signal as signal  # the plain `signal` imports enum, which costs memory
+    import _signal as signal  # type: ignore[import-not-found]  # the plain `signal` imports enum, which costs memory
 
-    def end(_number, _frame):
+    def end(_number: int, _frame: object) -> None:
         posix.killpg(child, signal.SIGKILL)
 
     for number in (signal.SIGALRM, signal.SIGINT, signal.SIGTERM):

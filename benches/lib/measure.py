@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import IO
 
 _LAUNCH = Path(__file__).with_name("launch.py")
 _KEPT_OUTPUT = 4000
@@ -81,7 +82,7 @@ def measure(
     return Usage(int(fields[0]), wall, user, system, int(fields[4]) * 1024, stdout, stderr)
 
 
-def _tail(file) -> str:
+def _tail(file: IO[bytes]) -> str:
     """Return the last characters that were written."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _KEPT_OUTPUT))

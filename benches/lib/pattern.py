@@ -1,7 +1,7 @@
 """The test data, made and checked without a server: byte `o` of an object is `block[o % 1048583]`.
 
-The block is splitmix64 from a seed, little-endian, as `rust/fake-s3` defines it. 1048583 is a prime just above 1 MiB, so
-no part, range or page that lands in the wrong place goes unseen.
+The block is splitmix64 from a seed, little-endian, as `rust/fake-s3` defines it. 1048583 is a prime just above 1 MiB,
+so no part, range or page that lands in the wrong place goes unseen.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ class Run:
     system: float
     server_cpu: float
     peak_rss: int
+    load: float
     bytes: int
     checksum: str
     failure: str
@@ -119,8 +120,8 @@ def table(workload: Workload, made: Sequence[Row], absent: Sequence[str]) -> str
         lines.append(
             f"{row.client:<16}{row.kind:<10}{row.wall:>8.2f}{min(walls):>7.2f}{max(walls):>7.2f}"
             f"{workload.size / row.wall / 1e6:>7.0f}{row.cpu:>8.2f}{row.peak_rss / 1e6:>9.0f}{row.server_cpu:>9.2f}"
-            f"{_ratio(row.wall, floor and floor.wall):>8}{_ratio(row.wall, peer and peer.wall):>7}"
-            f"{_ratio(row.cpu, peer and peer.cpu):>10}"
+            f"{_ratio(row.wall, floor.wall if floor else None):>8}{_ratio(row.wall, peer.wall if peer else None):>7}"
+            f"{_ratio(row.cpu, peer.cpu if peer else None):>10}"
         )
     lines += [f"{client:<16}{'absent':<10}" for client in absent]
     return "\n".join(lines)

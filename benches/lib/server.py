@@ -66,7 +66,7 @@ class Server:
         with socket.create_connection(self.control, timeout=60) as connection:
             connection.sendall(json.dumps({"command": command, **fields}).encode() + b"\n")
             with connection.makefile("r", encoding="utf-8") as lines:
-                answer = json.loads(lines.readline())
+                answer: dict[str, Any] = json.loads(lines.readline())
         if not answer.get("ok", True):
             raise RuntimeError(f"fake-s3 refused {command}: {answer.get('error')}")
         return answer

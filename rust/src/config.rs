@@ -77,6 +77,9 @@ pub const AUTO_PART: u64 = 8 * MIB;
 pub const BUFFER_SIZE: usize = MIB as usize;
 /// Buffers a file download may hold for each request in flight, whatever its range.
 pub const BUFFERS_PER_REQUEST: usize = 4;
+/// Buffers one download may hold, shared by its requests: many requests get fewer each, since more bytes waiting for
+/// the disk make nothing faster.
+pub const DOWNLOAD_BUFFERS: usize = 64;
 /// The most of the machine's memory taken without being asked.
 pub const MAX_DEFAULT_MEMORY: u64 = 256 * MIB;
 /// Below this no transfer can move.

@@ -117,7 +117,8 @@ impl CredentialCache {
     /// After the store called `rejected` expired: one refresh shared by everyone who saw the same keys fail.
     pub async fn refresh(&self, rejected: &Credentials) -> Result<()> {
         let Signing::Provider(provider) = &self.signing else {
-            let text = "the keys have expired and cannot be renewed by s3z: they are static; renew them at their source";
+            let text =
+                "the keys have expired and cannot be renewed by s3z: they are static; renew them at their source";
             return Err(Error::new(ErrorKind::Credentials, text));
         };
         let mut current = self.current.lock().await;

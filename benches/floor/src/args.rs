@@ -12,7 +12,8 @@ use crate::endpoint::Endpoint;
 use crate::sign::Signer;
 
 const USAGE: &str = "usage: floor get|put --endpoint http://HOST:PORT --bucket B --key K \
-[--size N (--output FILE | --null) --range 8MiB --buffered] [--input FILE --part 16MiB] [--threads 4] [--buffer 1MiB] [--tls --ca FILE]";
+[--size N (--output FILE | --null) --range 8MiB --buffered] [--input FILE --part 16MiB] [--threads 4] \
+[--buffer 1MiB] [--tls --ca FILE]";
 
 /// One object and the way to its server.
 pub struct Target {

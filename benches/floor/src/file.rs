@@ -1,8 +1,8 @@
 //! The destination: a preallocated temporary file, written at positions, then published by rename.
 //!
-//! Owns two descriptors of one file, one with O_DIRECT where the file system takes it. Threads write disjoint ranges with
-//! no lock. Direct writes need aligned offsets; a last run of odd length is written padded, and [`Destination::publish`]
-//! truncates the file to its size. The first EINVAL turns the whole file to buffered writes.
+//! Owns two descriptors of one file, one with O_DIRECT where the file system takes it. Threads write disjoint ranges
+//! with no lock. Direct writes need aligned offsets; a last run of odd length is written padded, and
+//! [`Destination::publish`] truncates the file to its size. The first EINVAL turns the whole file to buffered writes.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;

@@ -5,6 +5,9 @@
 //! yardstick of `benches/run.py`, not a client; a server that the floor cannot outrun is too slow to measure with.
 //! One line of JSON on stdout says what was moved and how.
 
+#![expect(clippy::disallowed_macros, reason = "a program of its own: stdout and stderr are its to use")]
+#![expect(clippy::disallowed_methods, reason = "the file and thread rules are those of the engine, not of the floor")]
+
 mod args;
 mod buffer;
 mod connection;

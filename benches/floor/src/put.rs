@@ -1,7 +1,7 @@
 //! Upload: one multipart upload, its parts sent by threads from positioned reads of the page cache.
 //!
-//! A thread owns one connection and one buffer, and takes the next part number until none is left. The ETags are kept in
-//! part order for Complete. No checksum is computed and nothing is retried or aborted.
+//! A thread owns one connection and one buffer, and takes the next part number until none is left. The ETags are kept
+//! in part order for Complete. No checksum is computed and nothing is retried or aborted.
 
 use std::fmt::Write as _;
 use std::fs::File;

@@ -1,9 +1,9 @@
 //! TLS with as little copying as rustls allows.
 //!
-//! Uses the unbuffered interface: records are received in runs of [`INCOMING`] bytes and decrypted in place, then copied
-//! once into the caller's buffer. (The buffered interface reads the socket 4 KiB at a time.) Blocking, client side only.
-//! Invariant: `incoming[start..filled]` holds what was received and not yet decrypted; `surplus` holds decrypted bytes
-//! that the last caller had no room for, and is always handed out first.
+//! Uses the unbuffered interface: records are received in runs of [`INCOMING`] bytes and decrypted in place, then
+//! copied once into the caller's buffer. (The buffered interface reads the socket 4 KiB at a time.) Blocking, client
+//! side only. Invariant: `incoming[start..filled]` holds what was received and not yet decrypted; `surplus` holds
+//! decrypted bytes that the last caller had no room for, and is always handed out first.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::checksum::Sums;
-use crate::config::{BUFFER_SIZE, BUFFERS_PER_REQUEST, DirectIo, check_part_size};
+use crate::config::{BUFFER_SIZE, BUFFERS_PER_REQUEST, DOWNLOAD_BUFFERS, DirectIo, check_part_size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::adapt::Adaption;
 use crate::ops::discover::{Shape, StoredSum, Verify, discover, require};
@@ -218,7 +218,8 @@ impl Run<'_> {
             Shape::Ranged(part) => part.div_ceil(BUFFER_SIZE as u64),
             Shape::Whole => u64::MAX,
         };
-        let buffers = most.min(BUFFERS_PER_REQUEST as u64) as usize;
+        let share = (DOWNLOAD_BUFFERS / gate.limit()).clamp(1, BUFFERS_PER_REQUEST);
+        let buffers = most.min(share as u64) as usize;
         self.engine.scheduler.acquire(gate.enter().await, buffers).await
     }
 
@@ -291,12 +292,12 @@ impl Run<'_> {
             StoredChecksum::FullObject(algorithm, expected) => match sums.value(algorithm) {
                 Some(actual) if actual == expected => return Ok(Verification::FullObject(algorithm)),
                 Some(actual) => {
-                    let (expected, actual) = (
-                        crate::checksum::encode(algorithm, expected),
-                        crate::checksum::encode(algorithm, actual),
-                    );
+                    let (expected, actual) =
+                        (crate::checksum::encode(algorithm, expected), crate::checksum::encode(algorithm, actual));
                     let name = algorithm.name();
-                    return Err(Error::integrity(format!("{name} of the bytes is {actual}, the store holds {expected}")));
+                    return Err(Error::integrity(format!(
+                        "{name} of the bytes is {actual}, the store holds {expected}"
+                    )));
                 }
                 None => format!("{} was not computed over all ranges", algorithm.name()),
             },

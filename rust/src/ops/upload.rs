@@ -242,7 +242,8 @@ impl Run<'_> {
     }
 
     fn source(&self, range: std::ops::Range<u64>, permit: Arc<Permit>) -> PartSource {
-        let (_, held) = buffers_for(&self.engine.scheduler, self.part_size.min(self.reader.size()).max(range.end - range.start));
+        let (_, held) =
+            buffers_for(&self.engine.scheduler, self.part_size.min(self.reader.size()).max(range.end - range.start));
         PartSource {
             reader: self.reader.clone(),
             range,

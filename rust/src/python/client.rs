@@ -34,6 +34,9 @@ pub struct Client {
     engine: PerProcess<Engine>,
 }
 
+/// A key, and the code and message that say why it was not deleted.
+type DeletedKey = (String, Option<String>, Option<String>);
+
 const VERIFY: [(&str, Verify); 3] = [("auto", Verify::Auto), ("require", Verify::Require), ("off", Verify::Off)];
 const ON_CHANGE: [(&str, bool); 2] = [("error", false), ("restart", true)];
 const DOWNLOAD: [&str; 11] = [
@@ -189,10 +192,9 @@ impl Client {
         py: Python<'_>,
         bucket: String,
         keys: Vec<String>,
-    ) -> PyResult<Vec<(String, Option<String>, Option<String>)>> {
-        let outcomes = self.run(py, |engine, cancel| async move {
-            manage::delete_many(engine, &bucket, &keys, &cancel).await
-        })?;
+    ) -> PyResult<Vec<DeletedKey>> {
+        let outcomes =
+            self.run(py, |engine, cancel| async move { manage::delete_many(engine, &bucket, &keys, &cancel).await })?;
         let row = |outcome: crate::s3::client::DeleteOutcome| match outcome.failure {
             Some((code, message)) => (outcome.key, Some(code), Some(message)),
             None => (outcome.key, None, None),

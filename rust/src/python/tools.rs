@@ -51,7 +51,8 @@ pub fn sign(
     let rest = url.split_once("://").ok_or_else(refuse)?.1;
     let (_, path_and_query) = rest.split_once('/').ok_or_else(refuse)?;
     let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
-    let pair = |text: &str| text.split_once('=').map_or((text.to_owned(), String::new()), |(n, v)| (n.into(), v.into()));
+    let pair =
+        |text: &str| text.split_once('=').map_or((text.to_owned(), String::new()), |(n, v)| (n.into(), v.into()));
     let query: Vec<(String, String)> = query.split('&').filter(|text| !text.is_empty()).map(pair).collect();
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let payload = match payload_hash {

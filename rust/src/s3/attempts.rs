@@ -35,7 +35,10 @@ pub struct Attempts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Send again at once or after a backoff; whether that costs quota.
-    Retry { backoff: bool, costs: bool },
+    Retry {
+        backoff: bool,
+        costs: bool,
+    },
     GiveUp,
 }
 

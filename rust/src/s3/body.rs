@@ -244,8 +244,7 @@ fn refusal(refused: Refused, request: &Request, answer: &Answer) -> Result<Failu
         Refused::BadAnswer(text) => {
             let (request_id, host_id) = answer.request_ids();
             let mut failure = Failure::bad_answer(format!("bad answer to a range: {text}"));
-            failure.error =
-                failure.error.with_status(answer.status(), None).with_request_id(request_id, host_id);
+            failure.error = failure.error.with_status(answer.status(), None).with_request_id(request_id, host_id);
             Ok(failure)
         }
     }

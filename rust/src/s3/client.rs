@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 pub use list::{ListRequest, Listing};
-pub(super) use object::stored_checksum;
 pub use multipart::{Completed, NewUpload, PartUpload};
+pub(super) use object::stored_checksum;
 pub use object::{CopyRequest, DeleteOutcome, GetRequest, ObjectRef, PutRequest, Stored};
 
 use crate::config::ClientConfig;

@@ -52,14 +52,7 @@ impl Http {
     pub(super) fn new(config: &ClientConfig, target: Target) -> Result<Self> {
         let book = Arc::new(AddressBook::new(&config.retry));
         let pooled = build(config, target, &book, usize::MAX)?;
-        Ok(Self {
-            pooled,
-            fresh: OnceLock::new(),
-            config: config.clone(),
-            target,
-            book,
-            answered: Mutex::default(),
-        })
+        Ok(Self { pooled, fresh: OnceLock::new(), config: config.clone(), target, book, answered: Mutex::default() })
     }
 
     /// The pooling client, or the one that opens a new connection for each request.

@@ -135,10 +135,7 @@ impl Body for SentBody {
     /// The true cause stays in `Sent`: what goes through the HTTP layer comes back wrapped and borrowed.
     type Error = std::io::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
         let next = match &mut self.chunks {
             Chunks::Held(chunks, at) => {
                 let chunk = chunks.get(*at).cloned();

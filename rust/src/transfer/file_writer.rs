@@ -107,7 +107,11 @@ impl FileWriter {
     pub async fn discard(&self) {
         let _ = self.drain().await;
         let shared = self.shared.clone();
-        let _ = self.lanes[0].call(move || Ok(drop(write_lock(&shared.temp).take()))).await;
+        let remove = move || {
+            drop(write_lock(&shared.temp).take());
+            Ok(())
+        };
+        let _ = self.lanes[0].call(remove).await;
     }
 
     /// Returns when every write posted before has returned: lanes keep the order of their jobs (I11).
@@ -180,7 +184,7 @@ impl Shared {
 
     /// False if the file system does not take it: the whole file goes on buffered (F4).
     fn write_direct(&self, temp: &TempFile, offset: u64, buffer: &mut Buffer) -> Result<bool> {
-        if offset % ALIGNMENT as u64 == 0 {
+        if offset.is_multiple_of(ALIGNMENT as u64) {
             match write_all(temp, buffer.padded(), offset) {
                 Ok(()) => return Ok(true),
                 Err(Errno::INVAL | Errno::OPNOTSUPP) if self.direct_is_a_must => return Err(no_direct_io(temp)),
@@ -240,18 +244,17 @@ fn no_direct_io(temp: &TempFile) -> Error {
 
 /// Full size at once, so that a full disk shows before bytes are fetched for it (F3). Zero needs nothing.
 fn preallocate(temp: &TempFile, size: u64) -> Result<()> {
-    while size > 0 {
-        match rustix::fs::fallocate(temp, FallocateFlags::empty(), 0, size) {
-            Ok(()) => break,
-            Err(Errno::INTR) => {}
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
-                rustix::fs::ftruncate(temp, size).map_err(|errno| Error::local_errno(temp.path(), errno))?;
-                break;
-            }
-            Err(errno) => return Err(Error::local_errno(temp.path(), errno)),
-        }
+    if size == 0 {
+        return Ok(());
     }
-    Ok(())
+    let done = loop {
+        match rustix::fs::fallocate(temp, FallocateFlags::empty(), 0, size) {
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => break rustix::fs::ftruncate(temp, size),
+            done => break done,
+        }
+    };
+    done.map_err(|errno| Error::local_errno(temp.path(), errno))
 }
 
 fn set_direct(temp: &TempFile, on: bool) -> rustix::io::Result<()> {

@@ -173,11 +173,8 @@ async fn a_store_that_stops_reading_keeps_no_memory() {
 async fn a_deadline_stops_an_upload_and_aborts_it() {
     let world = world();
     world.switch(|switches| switches.rate_per_connection = MIB / 2);
-    let request = UploadRequest {
-        part_size: Some(5 * MIB),
-        deadline: Some(Duration::from_millis(500)),
-        ..world.put(20 * MIB)
-    };
+    let request =
+        UploadRequest { part_size: Some(5 * MIB), deadline: Some(Duration::from_millis(500)), ..world.put(20 * MIB) };
     world.refuses_upload(&request, ErrorKind::Timeout).await;
 }
 

@@ -244,7 +244,8 @@ async fn a_deadline_ends_a_download_that_goes_well() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_travel_byte_for_byte() {
     let world = World::new();
-    for key in ["a b", "a+b", "100%", "%41", "a&b=c?d#e", "ünï/çødé/🦀", "a//b", "tab\tnewline\n", "a~b'()*!", "."] {
+    for key in ["a b", "a+b", "100%", "%41", "a&b=c?d#e", "ünï/çødé/🦀", "a//b", "tab\tnewline\n", "a~b'()*!", "."]
+    {
         let Ok(object) = s3z::s3::client::ObjectRef::new(BUCKET, key, None) else {
             assert_eq!(key, ".", "only a key that a URL would rewrite is refused");
             continue;
@@ -261,9 +262,8 @@ async fn many_downloads_share_one_engine() {
         client.transfer.max_requests = 3;
     });
     world.server.put_pattern(BUCKET, KEY, SIZE, SEED);
-    let requests: Vec<_> = (0..12)
-        .map(|index| DownloadRequest { destination: world.path(&index.to_string()), ..world.get() })
-        .collect();
+    let requests: Vec<_> =
+        (0..12).map(|index| DownloadRequest { destination: world.path(&index.to_string()), ..world.get() }).collect();
     let cancel = s3z::progress::Cancel::default();
     let mut work = Vec::new();
     for request in &requests {

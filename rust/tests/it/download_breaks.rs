@@ -130,9 +130,14 @@ async fn stalls_without_end_are_a_timeout() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn breaks_without_progress_are_bounded() {
-    for action in [truncate(0), Action::Reset { after: 0, in_head: true }, Action::Truncate { after: 5, in_head: true, close_notify: false }] {
+    for action in [
+        truncate(0),
+        Action::Reset { after: 0, in_head: true },
+        Action::Truncate { after: 5, in_head: true, close_notify: false },
+    ] {
         let world = World::with_object();
-        let error = world.refuses(&world.get(), ErrorKind::Connection, |world| world.on(later_ranges(), action.clone())).await;
+        let error =
+            world.refuses(&world.get(), ErrorKind::Connection, |world| world.on(later_ranges(), action.clone())).await;
         assert_eq!(error.attempts(), 4, "R2: in a row without progress");
     }
 }
@@ -174,7 +179,9 @@ async fn without_a_strong_etag_no_rest_is_ever_asked_for() {
         world.server.put_pattern(BUCKET, KEY, SIZE, SEED);
         let breaks = |world: &World| world.on(Match { has_range: Some(false), ..gets() }, truncate(SIZE / 2));
         world.refuses(&world.get(), ErrorKind::Connection, breaks).await;
-        assert!(world.logged("GetObject").iter().all(|get| get.range.as_deref().is_none_or(|r| r.starts_with("bytes=0-"))));
+        assert!(
+            world.logged("GetObject").iter().all(|get| get.range.as_deref().is_none_or(|r| r.starts_with("bytes=0-")))
+        );
     }
 }
 

@@ -9,7 +9,20 @@ use s3z::s3::client::{CopyRequest, ListRequest, ObjectRef};
 use crate::support::*;
 
 const ODD_KEYS: [&str; 14] = [
-    "a b", "a+b", "a%20b", "100%", "a&b=c", "a<b>\"c'", "ünï/çødé", "🦀", "new\nline", "tab\t", "a//b", "a?b#c", "~()*!'", "dir/",
+    "a b",
+    "a+b",
+    "a%20b",
+    "100%",
+    "a&b=c",
+    "a<b>\"c'",
+    "ünï/çødé",
+    "🦀",
+    "new\nline",
+    "tab\t",
+    "a//b",
+    "a?b#c",
+    "~()*!'",
+    "dir/",
 ];
 
 async fn list_all(world: &World, request: ListRequest) -> Result<(Vec<String>, Vec<String>, usize)> {
@@ -97,7 +110,8 @@ async fn entries_tell_size_etag_and_time() {
 }
 
 fn page(token: Option<&str>, truncated: bool) -> String {
-    let token = token.map(|token| format!("<NextContinuationToken>{token}</NextContinuationToken>")).unwrap_or_default();
+    let token =
+        token.map(|token| format!("<NextContinuationToken>{token}</NextContinuationToken>")).unwrap_or_default();
     format!(
         "<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{token}<KeyCount>7</KeyCount><EncodingType>url</EncodingType>\
          <Contents><Key>a%20b</Key><Size>1</Size></Contents></ListBucketResult>"
@@ -131,7 +145,11 @@ async fn tokens_that_go_round_are_an_error() {
     let world = World::new();
     let with = |token: &str| Match {
         operation: Some("ListObjectsV2".into()),
-        ..Match { header: None, key: None, ..Match { skip: if token == "a" { 0 } else { 1 }, every: Some(2), ..Match::default() } }
+        ..Match {
+            header: None,
+            key: None,
+            ..Match { skip: if token == "a" { 0 } else { 1 }, every: Some(2), ..Match::default() }
+        }
     };
     world.on(with("b"), respond(200, &page(Some("b"), true)));
     world.on(operation("ListObjectsV2"), respond(200, &page(Some("a"), true)));
@@ -304,8 +322,10 @@ async fn copies_are_made_on_the_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_succeeds_only_by_its_root_element() {
     for (action, kind) in [
-        (Action::ErrorIn200 { code: "AccessDenied".into(), message: String::new(), spaces: 5, interval_ms: 5 }, ErrorKind::AccessDenied),
-        (Action::ErrorIn200 { code: "InternalError".into(), message: String::new(), spaces: 0, interval_ms: 0 }, ErrorKind::Service),
+        (
+            Action::ErrorIn200 { code: "InternalError".into(), message: String::new(), spaces: 0, interval_ms: 0 },
+            ErrorKind::Service,
+        ),
         (respond(200, ""), ErrorKind::Service),
         (respond(200, "<CopyObjectResult/>"), ErrorKind::Service),
         (respond(200, "<Error><Code>X</Code><Message>CopyObjectResult</Message></Error>"), ErrorKind::Service),
@@ -323,6 +343,16 @@ async fn a_copy_succeeds_only_by_its_root_element() {
     manage::copy(&world.engine, &copy_request("copy"), &Cancel::default()).await.unwrap();
 }
 
+/// C11
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_inside_the_200_of_a_copy_is_classified_by_its_code() {
+    let world = World::with_object();
+    let denied = Action::ErrorIn200 { code: "AccessDenied".into(), message: String::new(), spaces: 5, interval_ms: 5 };
+    world.on(operation("CopyObject"), denied);
+    let error = manage::copy(&world.engine, &copy_request("copy"), &Cancel::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AccessDenied);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_is_pinned_to_its_source() {
     let world = World::with_object();
@@ -338,7 +368,8 @@ async fn buckets_come_and_go() {
     let cancel = Cancel::default();
     manage::create_bucket(&world.engine, "another-bucket", &cancel).await.unwrap();
     manage::head_bucket(&world.engine, "another-bucket", &cancel).await.unwrap();
-    let names: Vec<_> = manage::list_buckets(&world.engine, &cancel).await.unwrap().into_iter().map(|b| b.name).collect();
+    let names: Vec<_> =
+        manage::list_buckets(&world.engine, &cancel).await.unwrap().into_iter().map(|b| b.name).collect();
     assert_eq!(names, ["another-bucket", BUCKET]);
     world.server.put_object("another-bucket", "x", b"x".to_vec());
     let error = manage::delete_bucket(&world.engine, "another-bucket", &cancel).await.unwrap_err();

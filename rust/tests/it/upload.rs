@@ -126,7 +126,8 @@ async fn a_store_without_checksums_verifies_only_the_length() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parts_that_were_repeated_are_called_verified() {
     let world = world();
-    let answer = "<CompleteMultipartUploadResult><Bucket>bucket</Bucket><ETag>\"e-3\"</ETag></CompleteMultipartUploadResult>";
+    let answer =
+        "<CompleteMultipartUploadResult><Bucket>bucket</Bucket><ETag>\"e-3\"</ETag></CompleteMultipartUploadResult>";
     world.on(operation("CompleteMultipartUpload"), respond(200, answer));
     let size = 2 * UPLOAD_PART + 1;
     let request = UploadRequest { part_size: Some(UPLOAD_PART), ..world.put(size) };
@@ -145,7 +146,8 @@ async fn headers_of_the_caller_are_sent() {
         ];
         let request = UploadRequest { part_size: Some(UPLOAD_PART), headers, ..world.put(size) };
         uploads(&world, &request, size).await;
-        let head = s3z::ops::manage::head(&world.engine, &object(KEY), &s3z::progress::Cancel::default()).await.unwrap();
+        let head =
+            s3z::ops::manage::head(&world.engine, &object(KEY), &s3z::progress::Cancel::default()).await.unwrap();
         assert_eq!(head.identity.content_type.as_deref(), Some("text/x-test"));
         assert_eq!(head.metadata, [("name".to_owned(), "a value".to_owned())]);
     }

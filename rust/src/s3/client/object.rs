@@ -178,10 +178,10 @@ impl S3Client {
         let parse = |_: &Answer, body: &[u8]| xml::parse_delete_result(body).map_err(broken_xml);
         let result = self.exchange(&request, MAX_PAGE_OF_KEYS, parse).await?;
         let deleted = result.deleted.into_iter().map(|key| DeleteOutcome { key, failure: None });
-        let failed = result.errors.into_iter().map(|failure| DeleteOutcome {
-            key: failure.key,
-            failure: Some((failure.code, failure.message)),
-        });
+        let failed = result
+            .errors
+            .into_iter()
+            .map(|failure| DeleteOutcome { key: failure.key, failure: Some((failure.code, failure.message)) });
         let outcomes: Vec<_> = deleted.chain(failed).collect();
         if outcomes.len() < keys.len() {
             let text = format!("the store answered for {} of {} keys", outcomes.len(), keys.len());

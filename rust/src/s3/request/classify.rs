@@ -86,11 +86,10 @@ fn class_and_kind(status: u16, code: Option<&str>, facts: Facts) -> (Class, Erro
         (_, "RequestTimeTooSkewed") => Class::Clock,
         (_, "SignatureDoesNotMatch") if facts.clock_is_off => Class::Clock,
         (307, _) => facts.location.map_or(Class::Terminal, Class::Redirect),
-        (301 | 400 | 403, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" | "")
-            if facts.region.is_some() =>
-        {
-            facts.region.map_or(Class::Terminal, Class::Region)
-        }
+        (
+            301 | 400 | 403,
+            "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" | "",
+        ) if facts.region.is_some() => facts.region.map_or(Class::Terminal, Class::Region),
         (408 | 500 | 502 | 504, _) | (_, "InternalError" | "RequestTimeout" | "OperationAborted") => Class::Transient,
         (409, "ConditionalRequestConflict") if facts.is_put_object => Class::Transient,
         _ => Class::Terminal,
@@ -230,13 +229,8 @@ mod tests {
     use super::*;
 
     fn judged(status: u16, code: &str) -> (Class, ErrorKind) {
-        let facts = Facts {
-            region: None,
-            location: None,
-            clock_is_off: false,
-            is_put_object: false,
-            creates_only: false,
-        };
+        let facts =
+            Facts { region: None, location: None, clock_is_off: false, is_put_object: false, creates_only: false };
         class_and_kind(status, (!code.is_empty()).then_some(code), facts)
     }
 

@@ -1,0 +1,1 @@
+"""What the tests share: servers, data, the command as a child process."""
