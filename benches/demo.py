@@ -393,7 +393,7 @@ def show(used: dict[str, Used], size: int, *, local: bool) -> None:
         ratios = (theirs.wall / ours.wall, theirs.cpu / ours.cpu, theirs.peak / ours.peak)
         time_ratio, cpu_ratio, peak_ratio = (f"{ratio:.1f} x" for ratio in ratios)
         print(f"  {'':<9} {'boto3/s3z':<10}{time_ratio:>10}{'':>12}{cpu_ratio:>10}{peak_ratio:>15}")
-    print("\nWhole processes, start-up included. One run each, so the ratios are rough; `make bench` measures properly.")
+    print("\nWhole processes, start-up included. One run each: the ratios are rough, `make bench` measures properly.")
     print("What s3z downloaded is on the disk when its clock stops (direct I/O); boto3's may still be in memory.")
     if local:
         print("Over plain http boto3 has to sign what it uploads with SHA-256; s3z does not on loopback.")

@@ -309,11 +309,12 @@ class TestPickles:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", fake_s3.access_key)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", fake_s3.secret_key)
         config = s3z.TransferConfig(part_size=5 << 20)
-        client = s3z.Client(endpoint_url=fake_s3.endpoint, region="eu-central-1", config=config)
+        client = s3z.Client(endpoint_url=fake_s3.endpoint, region=fake_s3.region, config=config)
         pickled = pickle.dumps(client)
         assert fake_s3.secret_key.encode() not in pickled
         copy = pickle.loads(pickled)
-        assert (copy.endpoint_url, copy.region) == (fake_s3.endpoint, "eu-central-1")
+        assert (copy.endpoint_url, copy.region) == (fake_s3.endpoint, fake_s3.region)
+        assert copy._settings == client._settings
         assert copy.head("s3://examples/k").size == 6
 
     def test_client_with_secrets_of_its_own_refuses(self, fake_s3: FakeS3) -> None:

@@ -86,7 +86,8 @@ pub async fn download(
     let named = |error: Error| error.with_object(&request.object.bucket, &request.object.key);
     let started = Instant::now();
     let explicit = request.part_size.or(engine.client.config().transfer.part_size);
-    let mut shape = match request.max_concurrency {
+    let concurrency = request.max_concurrency.or(engine.client.config().transfer.max_concurrency);
+    let mut shape = match concurrency {
         Some(1) => Shape::Whole,
         _ => Shape::Ranged(download_part_size(explicit)),
     };

@@ -60,8 +60,7 @@ pub async fn upload(
     progress.set_total(reader.size());
     let run = Run { engine, request, progress: &progress, cancel, reader, part_size, started };
     let outcome = if run.reader.size() <= config.multipart_threshold { run.put().await } else { run.multipart().await };
-    progress.object_done();
-    outcome.map_err(named)
+    outcome.inspect(|_| progress.object_done()).map_err(named)
 }
 
 struct Run<'a> {

@@ -187,12 +187,7 @@ impl Client {
         self.run(py, |engine, cancel| async move { manage::delete(engine, &object, &cancel).await })
     }
 
-    fn delete_objects(
-        &self,
-        py: Python<'_>,
-        bucket: String,
-        keys: Vec<String>,
-    ) -> PyResult<Vec<DeletedKey>> {
+    fn delete_objects(&self, py: Python<'_>, bucket: String, keys: Vec<String>) -> PyResult<Vec<DeletedKey>> {
         let outcomes =
             self.run(py, |engine, cancel| async move { manage::delete_many(engine, &bucket, &keys, &cancel).await })?;
         let row = |outcome: crate::s3::client::DeleteOutcome| match outcome.failure {

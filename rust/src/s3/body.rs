@@ -94,7 +94,7 @@ impl ObjectBody {
                 return Ok(None);
             }
             if self.answer.is_none() {
-                self.request_rest().await?;
+                self.ask_again().await?;
             }
             match self.next_chunk().await {
                 Ok(Some(bytes)) => return Ok(Some(bytes)),
@@ -148,7 +148,7 @@ impl ObjectBody {
                     if let Some(wanted) = &condition
                         && accepted.identity.etag.as_ref() != Some(wanted)
                     {
-                        return Err(changed(&request));
+                        return Err(changed(&request.bucket, &request.key));
                     }
                     let range = accepted.range;
                     self.identity = accepted.identity;
@@ -175,6 +175,18 @@ impl ObjectBody {
                 }
             }
         }
+    }
+
+    /// After a break. Where the length is not known, nothing was delivered yet (`recover` saw to that), and the whole
+    /// is asked for again; it must be the same object.
+    async fn ask_again(&mut self) -> Result<()> {
+        if self.end.is_some() {
+            return self.request_rest().await;
+        }
+        let before = self.identity.etag.take();
+        self.discover().await?;
+        let object = &self.get.object;
+        if self.identity.etag == before { Ok(()) } else { Err(changed(&object.bucket, &object.key)) }
     }
 
     /// Asks for what is missing, of the pinned version only.
@@ -219,24 +231,15 @@ impl ObjectBody {
 
 /// A later range that is gone or unsatisfiable means that the object is no longer what it was (I10).
 fn gone_as_changed(error: Error) -> Error {
-    match error.status() {
-        Some(416) => {
-            let (bucket, key) = (error.bucket().unwrap_or_default(), error.key().unwrap_or_default());
-            let text = format!("\"s3://{bucket}/{key}\" became shorter while it was read");
-            Error::new(ErrorKind::ObjectChanged, text).with_object(bucket, key).with_source(error)
-        }
-        Some(412) => {
-            let (bucket, key) = (error.bucket().unwrap_or_default(), error.key().unwrap_or_default());
-            let text = format!("\"s3://{bucket}/{key}\" changed while it was read");
-            Error::new(ErrorKind::ObjectChanged, text).with_object(bucket, key).with_source(error)
-        }
-        _ => error,
+    if !matches!(error.status(), Some(412 | 416)) {
+        return error;
     }
+    changed(error.bucket().unwrap_or_default(), error.key().unwrap_or_default()).with_source(error)
 }
 
 fn refusal(refused: Refused, request: &Request, answer: &Answer) -> Result<Failure> {
     match refused {
-        Refused::Changed => Err(changed(request)),
+        Refused::Changed => Err(changed(&request.bucket, &request.key)),
         Refused::RangeIgnored => {
             let text = "the store answers ranges with the whole object";
             Err(Error::new(ErrorKind::RangesIgnored, text).with_object(&request.bucket, &request.key))
@@ -250,7 +253,7 @@ fn refusal(refused: Refused, request: &Request, answer: &Answer) -> Result<Failu
     }
 }
 
-fn changed(request: &Request) -> Error {
-    let text = format!("\"s3://{}/{}\" changed while it was read", request.bucket, request.key);
-    Error::new(ErrorKind::ObjectChanged, text).with_object(&request.bucket, &request.key)
+fn changed(bucket: &str, key: &str) -> Error {
+    Error::new(ErrorKind::ObjectChanged, format!("\"s3://{bucket}/{key}\" changed while it was read"))
+        .with_object(bucket, key)
 }

@@ -29,7 +29,7 @@ fn impatient() -> World {
 async fn a_truncated_body_goes_on_at_its_first_missing_byte() {
     for after in [0, 1, 4096, PART / 2, PART - 1] {
         for concurrency in [None, Some(1), Some(2)] {
-            let world = World::with_object();
+            let world = World::patient();
             world.server.add_rule(fake_s3::Rule::new(Match { every: Some(2), ..gets() }, truncate(after)).times(8));
             let request = DownloadRequest { max_concurrency: concurrency, ..world.get() };
             let report = world.downloads(&request, SIZE, SEED).await;
@@ -84,7 +84,7 @@ async fn the_rest_of_another_version_is_not_appended() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reset_body_goes_on() {
     for after in [0, 1, PART / 2, PART - 1] {
-        let world = World::with_object();
+        let world = World::patient();
         world.server.add_rule(
             fake_s3::Rule::new(Match { every: Some(2), ..gets() }, Action::Reset { after, in_head: false }).times(8),
         );
@@ -237,7 +237,7 @@ async fn server_errors_are_tried_again() {
         respond(504, &html.repeat(5_000)),
         respond(500, "<Error><Code>InternalError</Code>"),
     ] {
-        let world = World::with_object();
+        let world = World::patient();
         world.server.add_rule(fake_s3::Rule::new(Match { every: Some(3), ..gets() }, action.clone()).times(4));
         let report = world.downloads(&world.get(), SIZE, SEED).await;
         assert_full_object(&report, Algorithm::Crc64Nvme);

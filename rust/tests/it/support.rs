@@ -87,6 +87,13 @@ impl World {
         world
     }
 
+    /// Ten parts and a client that may lose some attempts in a row, for faults that fall by chance.
+    pub fn patient() -> Self {
+        let world = Self::with(|_, client| client.retry.max_attempts = 15);
+        world.server.put_pattern(BUCKET, KEY, SIZE, SEED);
+        world
+    }
+
     pub fn on(&self, matches: Match, action: Action) {
         self.server.add_rule(Rule::new(matches, action));
     }

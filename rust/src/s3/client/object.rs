@@ -137,7 +137,13 @@ impl S3Client {
         }
         let mut attempts = Attempts::default();
         let answer = self.send(&request, &mut attempts).await?;
-        Ok(Stored { attempts: attempts.total(), ..stored(&answer, put.checksum.map(|(algorithm, _)| algorithm)) })
+        let stored = stored(&answer, put.checksum.map(|(algorithm, _)| algorithm));
+        let ours = put.checksum.map(|(algorithm, value)| (algorithm, checksum::encode(algorithm, value)));
+        if stored.echoed.is_some() && stored.echoed != ours {
+            let text = "the store repeats another checksum than was sent";
+            return Err(Error::integrity(text).with_object(&put.object.bucket, &put.object.key));
+        }
+        Ok(Stored { attempts: attempts.total(), ..stored })
     }
 
     /// Copies on the server, up to 5 GiB; the new ETag comes back.

@@ -1,0 +1,115 @@
+//! From an S3 action to the bytes that are sent: address, headers, signature.
+//!
+//! Pure but for the clock and the keys, which it asks for. Invariant: the URL that is sent spells the path and query
+//! that were signed, byte for byte (S12); anything else is refused before it leaves.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Url};
+
+use super::Request;
+use crate::credentials::Credentials;
+use crate::error::{Error, ErrorKind, Result};
+use crate::s3::attempts::Attempts;
+use crate::s3::client::S3Client;
+use crate::s3::payload::Payload;
+use crate::s3::sign::{self, SignRequest};
+
+/// What one attempt is sent as.
+pub(super) struct Prepared {
+    pub url: Url,
+    pub headers: HeaderMap,
+    pub keys: Option<Arc<Credentials>>,
+}
+
+impl S3Client {
+    pub(super) async fn prepare(&self, request: &Request, attempts: &Attempts) -> Result<Prepared> {
+        let endpoint = self.endpoint_for(&request.bucket, attempts)?;
+        let path = crate::s3::encode::encode_path(&request.key);
+        let address = endpoint.address(self.config().addressing_style, &request.bucket, &path);
+        let query = sign::canonical_query(&request.query);
+        let mark = if query.is_empty() { "" } else { "?" };
+        let text = format!("{}://{}{}{mark}{query}", endpoint.scheme.as_str(), address.authority, address.path);
+        let url = Url::parse(&text).map_err(|_| Error::config("the endpoint and bucket make no valid URL"))?;
+        if url.path() != address.path || url.query().unwrap_or_default() != query {
+            let text = format!("the key \"{}\" cannot be sent byte for byte", crate::error::escape(&request.key, 200));
+            return Err(Error::new(ErrorKind::UnsafeKey, text).with_object(&request.bucket, &request.key));
+        }
+        let keys = self.credentials().get().await?;
+        let mut headers = request.headers.clone();
+        headers.push(("host".into(), address.host_header.clone()));
+        headers.push(("accept-encoding".into(), "identity".into()));
+        if let Some(keys) = &keys {
+            let signed = Signed { request, path: &address.path, keys, unsigned_body: self.protects_bodies() };
+            self.add_signature(&mut headers, &signed)?;
+        }
+        if !request.payload.is_empty() || request.method == Method::PUT || request.method == Method::POST {
+            headers.push(("content-length".into(), request.payload.len().to_string()));
+        }
+        Ok(Prepared { url, headers: header_map(headers)?, keys })
+    }
+
+    fn add_signature(&self, headers: &mut Vec<(String, String)>, signed: &Signed<'_>) -> Result<()> {
+        let Signed { request, path, keys, unsigned_body } = signed;
+        let payload = match &request.payload {
+            Payload::Empty => sign::Payload::Empty,
+            _ if *unsigned_body => sign::Payload::Unsigned,
+            payload => sign::Payload::Sha256(payload.sha256()?),
+        };
+        let date = sign::amz_date(self.now());
+        headers.push(("x-amz-date".into(), date.clone()));
+        headers.push(("x-amz-content-sha256".into(), payload.header_value().into_owned()));
+        if let Some(token) = &keys.session_token {
+            headers.push(("x-amz-security-token".into(), token.expose().to_owned()));
+        }
+        // Intermediaries may change this one, so it stays outside the signature.
+        let named: Vec<(&str, &str)> = headers
+            .iter()
+            .filter(|(name, _)| name != "accept-encoding")
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let region = self.region_of(&request.bucket);
+        let signature = sign::sign(
+            self.keys(),
+            &SignRequest {
+                method: request.method.as_str(),
+                path,
+                query: &request.query,
+                headers: &named,
+                payload,
+                credentials: keys,
+                region: &region,
+                amz_date: &date,
+            },
+        );
+        headers.push(("authorization".into(), signature.authorization));
+        Ok(())
+    }
+
+    fn now(&self) -> SystemTime {
+        let ahead = self.clock_ahead();
+        let by = Duration::from_secs(ahead.unsigned_abs());
+        if ahead < 0 { SystemTime::now() - by } else { SystemTime::now() + by }
+    }
+}
+
+struct Signed<'a> {
+    request: &'a Request,
+    path: &'a str,
+    keys: &'a Credentials,
+    unsigned_body: bool,
+}
+
+fn header_map(headers: Vec<(String, String)>) -> Result<HeaderMap> {
+    let mut map = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        let refuse = |_| Error::config(format!("the value of header \"{name}\" cannot be sent"));
+        let mut value = HeaderValue::from_str(&value).map_err(refuse)?;
+        value.set_sensitive(matches!(name.as_str(), "authorization" | "x-amz-security-token"));
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Error::config("a header has no valid name"))?;
+        map.append(name, value);
+    }
+    Ok(map)
+}
