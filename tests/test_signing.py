@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
+import botocore.exceptions
 import pytest
 from s3z import _core
 
@@ -56,10 +57,6 @@ ODD_KEYS = [
     "x" * 1000,
     "&#x0;&amp;<Key>",
 ]
-#: versitygw keeps keys as files: what no file can be called it refuses, or takes apart
-NO_FILE_NAMES = {"double//slash", "trailing/", "/leading", "x" * 1000}
-#: what the XML of an answer cannot carry, moto leaves in it
-NO_XML = {"control-\x01\x7f"}
 
 
 def text(source: random.Random, least: int, most: int) -> str:
@@ -182,10 +179,6 @@ def test_signature_covers_every_input(field: str) -> None:
     assert sign() != sign(**{field: other})
 
 
-def _sent_by(server: Server, key: str) -> bool:
-    return not (server.name == "versitygw" and key in NO_FILE_NAMES)
-
-
 @pytest.mark.parametrize("key", ODD_KEYS, ids=lambda key: repr(key)[:24])
 class TestOddKeys:
     """#51: boto3 and s3z mean the same object by the same key, on a server that checks signatures."""
@@ -214,10 +207,19 @@ class TestOddKeys:
 
 
 def test_odd_keys_on_every_server(server: Server, bucket: str, client: s3z.Client, tmp_path: Path) -> None:
-    keys = [key for key in ODD_KEYS if _sent_by(server, key) and key not in NO_XML]
-    for key in keys:
+    """What a server takes from boto3 it takes from s3z, and gives back."""
+    taken = 0
+    for key in ODD_KEYS:
+        try:
+            server.boto3.put_object(Bucket=bucket, Key=key, Body=b"boto3")
+            found = server.boto3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except botocore.exceptions.ClientError:
+            continue  # moto knows no newline, versitygw nothing that cannot be a file
+        assert found == b"boto3"
+        taken += 1
         (tmp_path / "up").write_bytes(key.encode())
         client.upload(tmp_path / "up", f"s3://{bucket}/{key}")
         assert server.boto3.get_object(Bucket=bucket, Key=key)["Body"].read() == key.encode(), key
         client.download(f"s3://{bucket}/{key}", tmp_path / "down")
         assert (tmp_path / "down").read_bytes() == key.encode(), key
+    assert taken >= 20

@@ -84,8 +84,8 @@ pub const DOWNLOAD_BUFFERS: usize = 64;
 pub const MAX_DEFAULT_MEMORY: u64 = 256 * MIB;
 /// Below this no transfer can move.
 pub const MIN_MEMORY: u64 = 8 * MIB;
-/// Where the governor starts and ends.
-pub const START_CONCURRENCY: usize = 8;
+/// Where the governor starts, by the number of cores, and where it ends.
+pub const START_CONCURRENCY: std::ops::RangeInclusive<usize> = 4..=16;
 pub const CEILING_CONCURRENCY: usize = 128;
 
 impl Default for TransferConfig {

@@ -30,7 +30,8 @@ impl Adaption {
     /// `explicit` is start and ceiling: only throttling goes below it.
     pub fn new(client: &S3Client, config: &TransferConfig, explicit: Option<usize>) -> Self {
         let explicit = explicit.or(config.max_concurrency);
-        let governor = Governor::new(explicit.unwrap_or(CEILING_CONCURRENCY).min(config.max_requests));
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let governor = Governor::new(explicit.unwrap_or(CEILING_CONCURRENCY).min(config.max_requests), cores);
         let start = explicit.unwrap_or(governor.limit()).min(config.max_requests);
         let mut ticks = interval(WINDOW);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -44,7 +45,7 @@ impl Adaption {
             bytes: 0,
             throttles: client.pressure().throttles(),
             processor: processor_time(),
-            cores: std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64),
+            cores: cores as f64,
         }
     }
 

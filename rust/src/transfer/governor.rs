@@ -42,9 +42,12 @@ const HOLD_AFTER_THROTTLE: u32 = 2;
 const HOLD_AFTER_FAILURE: u32 = 8;
 
 impl Governor {
-    pub fn new(ceiling: usize) -> Self {
+    /// Starts with two requests for each core, within bounds: fewer leave a large machine idle, more only take
+    /// memory and caches from a small one.
+    pub fn new(ceiling: usize, cores: usize) -> Self {
         let ceiling = ceiling.clamp(1, CEILING_CONCURRENCY);
-        Self { limit: START_CONCURRENCY.min(ceiling), ceiling, before: None, hold: 0 }
+        let start = (2 * cores).clamp(*START_CONCURRENCY.start(), *START_CONCURRENCY.end());
+        Self { limit: start.min(ceiling), ceiling, before: None, hold: 0 }
     }
 
     pub fn limit(&self) -> usize {
@@ -86,6 +89,8 @@ impl Governor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const START: usize = 8;
     use proptest::prelude::*;
 
     fn window(bytes: u64, in_flight: usize) -> Window {
@@ -94,7 +99,7 @@ mod tests {
 
     /// A network where every connection brings the same until the line is full.
     fn settle(per_connection: u64, line: u64) -> usize {
-        let mut governor = Governor::new(CEILING_CONCURRENCY);
+        let mut governor = Governor::new(CEILING_CONCURRENCY, 4);
         for _ in 0..40 {
             let goodput = line.min(per_connection * governor.limit() as u64);
             governor.observe(window(goodput, governor.limit()));
@@ -110,25 +115,32 @@ mod tests {
 
     #[test]
     fn never_grows_when_the_writer_is_the_bound() {
-        let mut governor = Governor::new(64);
+        let mut governor = Governor::new(64, 4);
         for step in 1..20 {
-            let window = Window { writer_queue: 30, ..window(step * 100, START_CONCURRENCY) };
-            assert_eq!(governor.observe(window), START_CONCURRENCY);
+            let window = Window { writer_queue: 30, ..window(step * 100, START) };
+            assert_eq!(governor.observe(window), START);
         }
     }
 
     #[test]
     fn never_grows_when_the_processor_is_the_bound() {
-        let mut governor = Governor::new(64);
+        let mut governor = Governor::new(64, 4);
         for step in 1..20 {
-            let window = Window { cpu: 0.9, ..window(step * 100, START_CONCURRENCY) };
-            assert_eq!(governor.observe(window), START_CONCURRENCY);
+            let window = Window { cpu: 0.9, ..window(step * 100, START) };
+            assert_eq!(governor.observe(window), START);
         }
     }
 
     #[test]
+    fn starts_by_the_number_of_cores() {
+        let starts = [1, 2, 4, 64].map(|cores| Governor::new(128, cores).limit());
+        assert_eq!(starts, [4, 4, 8, 16]);
+        assert_eq!(Governor::new(3, 64).limit(), 3);
+    }
+
+    #[test]
     fn throttling_shrinks_and_holds() {
-        let mut governor = Governor::new(64);
+        let mut governor = Governor::new(64, 4);
         assert_eq!(governor.observe(Window { throttles: 1, ..window(100, 8) }), 5);
         assert_eq!(governor.observe(window(100, 5)), 5);
         assert_eq!(governor.observe(window(100, 5)), 5);
@@ -141,7 +153,7 @@ mod tests {
             ceiling in 1usize..200,
             windows in proptest::collection::vec((0u64..10_000, 0usize..200, 0usize..100, 0u64..3, 0.0..1.0), 0..100),
         ) {
-            let mut governor = Governor::new(ceiling);
+            let mut governor = Governor::new(ceiling, 4);
             for (bytes, in_flight, writer_queue, throttles, cpu) in windows {
                 let limit = governor.observe(Window { bytes, seconds: 0.1, in_flight, writer_queue, cpu, throttles });
                 prop_assert!(limit >= 1 && limit <= ceiling.min(CEILING_CONCURRENCY));

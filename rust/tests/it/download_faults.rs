@@ -140,11 +140,10 @@ async fn one_bad_answer_is_cured_by_a_new_connection() {
         Action::WrongContentRange { start: Some(0), end: None, total: None },
         Action::LongRange { bytes: 1 },
         Action::Header { name: "Content-Range".into(), value: None, doubled: false },
-        respond(200, "unexpected"),
+        set_header("Content-Length", "7"),
         respond(204, ""),
-        respond(418, "<html>teapot</html>"),
     ];
-    for (index, action) in cures.into_iter().enumerate().take(3) {
+    for (index, action) in cures.into_iter().enumerate() {
         let world = World::with_object();
         world.times(1, fourth_range(), action);
         world.downloads(&world.get(), SIZE, SEED).await;
@@ -241,11 +240,27 @@ async fn long_ranges_are_refused() {
 /// #7: bytes behind the end of an answer are unseen, and poison no later answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_behind_the_end_are_never_used() {
-    for tail in [b"x".to_vec(), b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nETag: \"x\"\r\n\r\nbad".repeat(50)] {
+    let world = World::with_object();
+    world.on(gets(), Action::TrailingBytes { bytes: b"x".to_vec() });
+    let report = world.downloads(&DownloadRequest { max_concurrency: Some(2), ..world.get() }, SIZE, SEED).await;
+    assert_full_object(&report, Algorithm::Crc64Nvme);
+}
+
+/// #7: a tail that looks like an answer, and comes after the connection was given to the next request, is an answer
+/// of another version at worst.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_smuggled_behind_another_is_never_written() {
+    let tail = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nETag: \"x\"\r\n\r\nbad".repeat(50);
+    for _ in 0..5 {
         let world = World::with_object();
-        world.on(gets(), Action::TrailingBytes { bytes: tail });
-        let report = world.downloads(&DownloadRequest { max_concurrency: Some(2), ..world.get() }, SIZE, SEED).await;
-        assert_full_object(&report, Algorithm::Crc64Nvme);
+        world.on(gets(), Action::TrailingBytes { bytes: tail.clone() });
+        match world.download(&DownloadRequest { max_concurrency: Some(2), ..world.get() }).await {
+            Ok(report) => {
+                assert_full_object(&report, Algorithm::Crc64Nvme);
+                assert_pattern(&world.destination(), SIZE, SEED);
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ObjectChanged, "{error:?}"),
+        }
     }
 }
 
@@ -274,7 +289,7 @@ async fn a_refusal_in_the_middle_ends_the_download_at_once() {
 async fn the_first_failure_wins() {
     let world = World::with_object();
     let refuse = |world: &World| {
-        world.on(Match { skip: 2, ..later_ranges() }, Action::Latency { ms: 400 });
+        world.on(Match { skip: 1, ..later_ranges() }, Action::Latency { ms: 400 });
         world.times(1, later_ranges(), Action::error(403, "AccessDenied"));
         world.on(later_ranges(), Action::error(404, "NoSuchKey"));
     };

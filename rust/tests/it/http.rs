@@ -7,7 +7,6 @@ use fake_s3::{Action, Match};
 use s3z::checksum::Algorithm;
 use s3z::error::ErrorKind;
 use s3z::ops::download::DownloadRequest;
-use s3z::s3::client::ObjectRef;
 
 use crate::support::*;
 
@@ -153,7 +152,10 @@ async fn ambiguous_framing_is_never_a_wrong_file() {
             match world.download(&request).await {
                 Ok(_) => assert_eq!(std::fs::read(world.destination()).unwrap(), b"abcde", "{name}"),
                 Err(error) => {
-                    assert!(matches!(error.kind(), ErrorKind::Service | ErrorKind::Connection), "{name}: {error:?}")
+                    assert!(
+                        matches!(error.kind(), ErrorKind::Service | ErrorKind::Connection | ErrorKind::RangesIgnored),
+                        "{name}: {error:?}"
+                    )
                 }
             }
             assert!(world.logged("GetObject").len() < 80, "{name}");
@@ -254,5 +256,4 @@ async fn virtual_host_style_works() {
         assert_pattern(&world.destination(), SIZE, SEED);
         assert!(world.logged("GetObject").iter().all(|get| get.path == format!("/{KEY}")));
     }
-    let _ = ObjectRef::new(BUCKET, KEY, None).unwrap();
 }

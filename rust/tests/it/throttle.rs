@@ -28,7 +28,7 @@ async fn the_wait_a_store_asks_for_is_kept_by_all() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_form_of_retry_after_ends_well() {
     for value in ["0", "-1", "soon", "", "Thu, 01 Jan 1970 00:00:00 GMT", "1e9"] {
-        let world = World::with_object();
+        let world = World::patient();
         world
             .server
             .add_rule(fake_s3::Rule::new(Match { every: Some(2), ..gets() }, Action::slow_down(value)).times(3));

@@ -74,7 +74,11 @@ async fn checks_are_off_only_when_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_over_tls_is_continued() {
     for close_notify in [false, true] {
-        let world = over(TlsMode::Good);
+        let world = World::with(|server, client| {
+            server.tls = Some(TlsMode::Good);
+            client.retry.max_attempts = 15;
+        });
+        world.server.put_pattern(BUCKET, KEY, SIZE, SEED);
         let cut = Action::Truncate { after: 50_000, in_head: false, close_notify };
         world.server.add_rule(fake_s3::Rule::new(Match { every: Some(3), ..gets() }, cut).times(4));
         assert_full_object(&world.downloads(&world.get(), SIZE, SEED).await, Algorithm::Crc64Nvme);
