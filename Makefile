@@ -27,6 +27,8 @@ setup: $(BIN)/.ready ## the virtual environment with everything tests and lints 
 
 develop: setup ## build the native module into the virtual environment
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --quiet
+	@# An installed package brings its bytecode; an editable one should start as fast.
+	$(BIN)/python -m compileall -q python/s3z
 
 servers: ## build the test server
 	$(CARGO) build --release --quiet --locked -p fake-s3

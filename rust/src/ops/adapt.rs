@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::config::{CEILING_CONCURRENCY, TransferConfig};
+use crate::ops::load::Load;
 use crate::progress::Progress;
 use crate::s3::client::S3Client;
 use crate::transfer::governor::{Governor, Window};
@@ -22,8 +23,7 @@ pub struct Adaption {
     since: Instant,
     bytes: u64,
     throttles: u64,
-    processor: Duration,
-    cores: f64,
+    load: Load,
 }
 
 impl Adaption {
@@ -44,8 +44,7 @@ impl Adaption {
             since: Instant::now(),
             bytes: 0,
             throttles: client.pressure().throttles(),
-            processor: processor_time(),
-            cores: cores as f64,
+            load: Load::new(cores),
         }
     }
 
@@ -54,19 +53,19 @@ impl Adaption {
     }
 
     /// Moves the gate by what happened since the last call.
-    pub fn adapt(&mut self, client: &S3Client, progress: &Progress, writer_queue: usize) {
+    pub async fn adapt(&mut self, client: &S3Client, progress: &Progress, writer_queue: usize) {
         let bytes = progress.snapshot().network;
         let throttles = client.pressure().throttles();
-        let (processor, seconds) = (processor_time(), self.since.elapsed().as_secs_f64());
+        let cpu = self.load.sample().await;
         let window = Window {
             bytes: bytes.saturating_sub(self.bytes),
-            seconds,
-            cpu: (processor.saturating_sub(self.processor)).as_secs_f64() / (seconds * self.cores),
+            seconds: self.since.elapsed().as_secs_f64(),
+            cpu,
             in_flight: self.gate.in_flight(),
             writer_queue,
             throttles: throttles - self.throttles,
         };
-        (self.bytes, self.throttles, self.processor, self.since) = (bytes, throttles, processor, Instant::now());
+        (self.bytes, self.throttles, self.since) = (bytes, throttles, Instant::now());
         let limit = match self.explicit {
             None => self.governor.observe(window),
             Some(explicit) if window.throttles > 0 => (self.gate.limit() * 7 / 10).clamp(1, explicit),
@@ -76,10 +75,4 @@ impl Adaption {
             self.gate.set_limit(limit);
         }
     }
-}
-
-/// Processor time of all threads of this process.
-fn processor_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -256,7 +256,7 @@ impl Run<'_> {
                         self.spawn_range(parts, range, permit_now);
                     }
                 }
-                () = adaption.tick() => adaption.adapt(&self.engine.client, self.progress, parts.writer.queued()),
+                () = adaption.tick() => adaption.adapt(&self.engine.client, self.progress, parts.writer.queued()).await,
             }
         }
         self.verify(parts).await

@@ -8,6 +8,7 @@ pub mod adapt;
 pub mod discover;
 pub mod download;
 pub mod engine;
+mod load;
 pub mod manage;
 mod receive;
 pub mod report;

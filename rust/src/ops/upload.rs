@@ -200,7 +200,7 @@ impl Run<'_> {
                         self.spawn_part(upload_id, tasks, part, permit_now);
                     }
                 }
-                () = adaption.tick() => adaption.adapt(&self.engine.client, self.progress, 0),
+                () = adaption.tick() => adaption.adapt(&self.engine.client, self.progress, 0).await,
             }
         }
         Ok(sent)

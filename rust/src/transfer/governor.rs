@@ -15,7 +15,7 @@ pub struct Window {
     pub in_flight: usize,
     /// Buffers waiting for the disk.
     pub writer_queue: usize,
-    /// Share of all cores that this process used, from 0 to 1.
+    /// Share of the processors that was in use, from 0 to 1.
     pub cpu: f64,
     /// Throttle answers within the window.
     pub throttles: u64,
@@ -33,7 +33,7 @@ pub struct Governor {
 
 /// A raise must bring this much, or it is taken back.
 const WORTHWHILE: f64 = 1.15;
-/// A process that uses more of the cores than this gains nothing from more requests.
+/// With more of the processors in use than this, more requests gain nothing.
 const BUSY: f64 = 0.8;
 /// A pool that was throttled shrinks to this share and stays there for two windows (R4).
 const SHRINK: f64 = 0.7;
