@@ -163,7 +163,7 @@ class TestNames:
                 call()
             assert isinstance(caught.value, ValueError)
             assert (caught.value.bucket, caught.value.key) == ("examples", key)
-            assert uri in str(caught.value)
+            assert f'"{key}"' in str(caught.value)
         run = command(fake_s3)
         for arguments in (("cp", uri, str(old)), ("cp", str(source), uri)):
             outcome = run("--json", *arguments, status=1)
@@ -266,8 +266,9 @@ class TestEndpoint:
         assert "--endpoint-url" in outcome.errors[1]
 
     def test_host_that_does_not_exist(self, old: Path) -> None:
-        with pytest.raises(s3z.TransferConnectionError, match="no-such-host"):
+        with pytest.raises(s3z.TransferConnectionError, match="host name") as caught:
             _no_store("http://no-such-host.invalid").download("s3://b/k", old)
+        assert (caught.value.bucket, caught.value.key) == ("b", "k")
 
     @pytest.mark.parametrize(
         ("answer", "kind"),
@@ -317,6 +318,37 @@ class TestEndpoint:
         with pytest.raises(s3z.ConfigError) as caught:
             s3z.Client(endpoint_url=url)
         assert "pw@" not in str(caught.value)
+
+
+class TestWords:
+    """Messages name the object (style.md, "Errors and messages"), whatever broke."""
+
+    def test_connection(self, old: Path) -> None:
+        with pytest.raises(s3z.TransferConnectionError, match="s3://b/k"):
+            _no_store(closed_port()).download("s3://b/k", old)
+
+    def test_host_name(self, old: Path) -> None:
+        with pytest.raises(s3z.TransferConnectionError, match="no-such-host.invalid"):
+            _no_store("http://no-such-host.invalid").download("s3://b/k", old)
+
+    def test_checksum(self, fake_s3: FakeS3, fake_client: s3z.Client, old: Path) -> None:
+        fake_s3.pattern("b", "k", 100)
+        fake_s3.rule({"type": "bit_flip", "offset": 7})
+        with pytest.raises(s3z.IntegrityError, match="s3://b/k"):
+            fake_client.download("s3://b/k", old)
+
+    def test_deadline(self, fake_s3: FakeS3, fake_client: s3z.Client, old: Path) -> None:
+        fake_s3.pattern("b", "k", MIB)
+        fake_s3.rule({"type": "stall", "after": 1000, "seconds": 60}, operation="GetObject")
+        with pytest.raises(s3z.TransferTimeoutError, match="s3://b/k"):
+            fake_client.download("s3://b/k", old, deadline=0.3)
+
+    def test_throttled(self, fake_s3: FakeS3, old: Path) -> None:
+        fake_s3.rule({"type": "respond", "status": 503, "code": "SlowDown"})
+        client = fake_s3.client(config=HASTY)
+        with pytest.raises(s3z.ThrottledError, match="s3://b/k") as caught:
+            client.download("s3://b/k", old)
+        assert (caught.value.code, caught.value.status, caught.value.attempts) == ("SlowDown", 503, 2)
 
 
 class TestDestination:
@@ -433,7 +465,8 @@ def _unprivileged(
     # Loaded before root is given up: the checkout may be closed to others.
     code = (
         "import os, s3z, s3z._client, s3z._cli.cp, s3z._cli._parser, s3z._cli._printer, s3z._cli._context\n"
-        "import s3z._cli._failures, s3z._cli._exit, s3z._types, s3z._api, encodings.idna\n"
+        "import s3z._cli._failures, s3z._cli._exit, s3z._cli._help, s3z._types, s3z._api, encodings.idna, traceback\n"
+        "s3z.Client(), s3z._cli._parser.parse(['cp', 'a', 'b'])\n"
         f"where = {str(destination)!r}\n"
         "if os.getuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
     )
@@ -496,7 +529,8 @@ class TestSource:
             if parent.stat().st_uid == os.getuid() and parent != Path("/") and not parent.stat().st_mode & 0o001:
                 parent.chmod(parent.stat().st_mode | 0o011)
         code = (
-            "import os, s3z, s3z._client, s3z._api, s3z._types\n"
+            "import os, s3z, s3z._client, s3z._api, s3z._types, encodings.idna\n"
+            "s3z.Client()\n"
             "if os.getuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
             "try: s3z.upload('secret', 's3://b/k')\n"
             "except PermissionError as error: print(error.errno, os.fsdecode(error.filename))\n"
@@ -577,7 +611,7 @@ class TestOptions:
     @pytest.mark.parametrize(
         "options",
         [{"checksum": "md4"}, {"metadata": {"a": "b\r\nx: y"}}, {"metadata": {"a b": "c"}}, {"content_type": "a\nb"},
-         {"max_concurrency": 0}, {"deadline": -1.0}, {"if_none_match": "*", "if_match": "x"}],
+         {"max_concurrency": 0}, {"deadline": -1.0}],
         ids=str,
     )  # fmt: skip
     def test_of_an_upload(

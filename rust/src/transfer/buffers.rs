@@ -7,14 +7,12 @@
 #![expect(unsafe_code, reason = "aligned allocation: direct I/O needs page-aligned memory, which Vec cannot promise")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::any::Any;
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use crate::config::BUFFER_SIZE;
-use crate::transfer::scheduler::Permit;
 
 /// What O_DIRECT asks of memory, offset and length on every file system in use.
 pub const ALIGNMENT: usize = 4096;
@@ -79,13 +77,15 @@ pub struct Buffer {
     block: Option<Block>,
     len: usize,
     pool: Arc<Pool>,
-    _count: Option<OwnedSemaphorePermit>,
-    _permit: Option<Arc<Permit>>,
+    _lease: Option<Lease>,
 }
 
+/// What is given back when a buffer is dropped, after its block: the right to hold it.
+pub type Lease = Box<dyn Any + Send + Sync>;
+
 impl Buffer {
-    pub(super) fn take(pool: &Arc<Pool>, count: Option<OwnedSemaphorePermit>, permit: Option<Arc<Permit>>) -> Self {
-        Self { block: Some(pool.take()), len: 0, pool: pool.clone(), _count: count, _permit: permit }
+    pub(super) fn take(pool: &Arc<Pool>, lease: Option<Lease>) -> Self {
+        Self { block: Some(pool.take()), len: 0, pool: pool.clone(), _lease: lease }
     }
 
     fn pointer(&self) -> *mut u8 {
@@ -156,12 +156,12 @@ mod tests {
     #[test]
     fn blocks_are_aligned_and_recycled() {
         let pool = Arc::new(Pool::default());
-        let first = Buffer::take(&pool, None, None);
+        let first = Buffer::take(&pool, None);
         let address = first.pointer();
         assert_eq!(address as usize % ALIGNMENT, 0);
         drop(first);
         assert_eq!(pool.free_blocks(), 1);
-        let second = Buffer::take(&pool, None, None);
+        let second = Buffer::take(&pool, None);
         assert_eq!(second.pointer(), address);
         assert_eq!(pool.free_blocks(), 0);
     }
@@ -169,10 +169,10 @@ mod tests {
     #[test]
     fn fills_from_the_front_and_pads_with_zeroes() {
         let pool = Arc::new(Pool::default());
-        let mut dirty = Buffer::take(&pool, None, None);
+        let mut dirty = Buffer::take(&pool, None);
         dirty.whole().fill(0xff);
         drop(dirty);
-        let mut buffer = Buffer::take(&pool, None, None);
+        let mut buffer = Buffer::take(&pool, None);
         assert!(buffer.is_empty());
         assert_eq!(buffer.extend(b"hello "), 6);
         assert_eq!(buffer.extend(b"world"), 5);
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn takes_no_more_than_fits() {
         let pool = Arc::new(Pool::default());
-        let mut buffer = Buffer::take(&pool, None, None);
+        let mut buffer = Buffer::take(&pool, None);
         let long = vec![7u8; BUFFER_SIZE + 5];
         assert_eq!(buffer.extend(&long), BUFFER_SIZE);
         assert!(buffer.is_full());

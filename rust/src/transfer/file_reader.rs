@@ -138,7 +138,7 @@ mod tests {
     use crate::transfer::lanes::Lanes;
 
     fn empty_buffer() -> Buffer {
-        Buffer::take(&Arc::new(Pool::default()), None, None)
+        Buffer::take(&Arc::new(Pool::default()), None)
     }
 
     #[tokio::test]

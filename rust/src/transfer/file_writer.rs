@@ -297,7 +297,7 @@ mod tests {
     }
 
     fn buffer(pool: &Arc<Pool>, bytes: &[u8]) -> Buffer {
-        let mut buffer = Buffer::take(pool, None, None);
+        let mut buffer = Buffer::take(pool, None);
         assert_eq!(buffer.extend(bytes), bytes.len());
         buffer
     }

@@ -72,7 +72,7 @@ impl Permit {
     /// An empty buffer, as soon as fewer than the permitted number are out.
     pub async fn buffer(self: &Arc<Self>) -> Buffer {
         let count = self.buffers.clone().acquire_owned().await.expect("a permit's own semaphore is never closed");
-        Buffer::take(&self.pool, Some(count), Some(self.clone()))
+        Buffer::take(&self.pool, Some(Box::new((count, self.clone()))))
     }
 }
 
