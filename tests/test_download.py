@@ -113,7 +113,7 @@ class TestVerified:
         fake_s3.pattern("b", "k", size)
         fake_s3.rule({"type": "bit_flip", "offset": size - 7})
         (tmp_path / "k").write_text("old")
-        with pytest.raises(s3z.IntegrityError, match="(?i)crc64nvme"):
+        with pytest.raises(s3z.IntegrityError, match=r"(?i)crc64nvme"):
             fake_client.download("s3://b/k", tmp_path / "k")
         assert (tmp_path / "k").read_text() == "old"
 
@@ -176,7 +176,9 @@ class TestDestination:
         assert (tmp_path / "out/hello.txt").read_text() == "hello\n"
 
     @pytest.mark.parametrize("name", ["new/", "new/deep/er/"])
-    def test_trailing_slash_is_a_directory_that_is_made(self, fake_client: s3z.Client, tmp_path: Path, name: str) -> None:
+    def test_trailing_slash_is_a_directory_that_is_made(
+        self, fake_client: s3z.Client, tmp_path: Path, name: str
+    ) -> None:
         fake_client.download("s3://b/dir/hello.txt", name)
         assert (tmp_path / name / "hello.txt").read_text() == "hello\n"
 
@@ -283,9 +285,7 @@ class TestDestination:
         fake_client.download("s3://b/dir/hello.txt", tmp_path / "null")
         assert stat.S_ISCHR(os.stat(tmp_path / "null").st_mode)
 
-    def test_temporary_file_is_hidden_beside_the_destination_and_private(
-        self, fake_s3: FakeS3, tmp_path: Path
-    ) -> None:
+    def test_temporary_file_is_hidden_beside_the_destination_and_private(self, fake_s3: FakeS3, tmp_path: Path) -> None:
         fake_s3.pattern("b", "k", 4 * MIB)
         fake_s3.rule({"type": "stall", "after": MIB, "seconds": 60}, operation="GetObject")
         seen: list[tuple[str, int]] = []
@@ -390,7 +390,9 @@ def test_version_id(tmp_path: Path, moto: Server) -> None:
     assert (tmp_path / "k").read_bytes() == b"first"
 
 
-def test_same_file_from_two_clients_is_the_same(server: Server, bucket: str, client: s3z.Client, tmp_path: Path) -> None:
+def test_same_file_from_two_clients_is_the_same(
+    server: Server, bucket: str, client: s3z.Client, tmp_path: Path
+) -> None:
     source = write_pattern(tmp_path / "source", 17 * MIB + 3, seed=8)
     server.boto3.upload_file(str(source), bucket, "k")
     client.download(f"s3://{bucket}/k", tmp_path / "ours")

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 class TestHead:
     def test_says_what_boto3_says(self, server: Server, bucket: str, client: s3z.Client) -> None:
         server.boto3.put_object(
-            Bucket=bucket, Key="k", Body=b"hello", ContentType="x/y", Metadata={"colour": "red"}, CacheControl="no-store"
+            Bucket=bucket,
+            Key="k",
+            Body=b"hello",
+            ContentType="x/y",
+            Metadata={"colour": "red"},
+            CacheControl="no-store",
         )
         theirs = server.boto3.head_object(Bucket=bucket, Key="k")
         ours = client.head(f"s3://{bucket}/k")

@@ -141,7 +141,9 @@ class TestDocstrings:
         if name in ("download", "upload", "list"):
             assert "\nReturns:\n" in text
         for error in re.findall(r"^    (\w+Error):", text, re.MULTILINE):
-            assert hasattr(s3z, error) or hasattr(__builtins__, error) or error in dir(importlib.import_module("builtins"))
+            assert (
+                hasattr(s3z, error) or hasattr(__builtins__, error) or error in dir(importlib.import_module("builtins"))
+            )
 
     def test_client_describes_its_arguments(self) -> None:
         parameters = [each for each in inspect.signature(s3z.Client.__init__).parameters if each != "self"]

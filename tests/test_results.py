@@ -13,7 +13,7 @@ from s3z._content_type import by_extension, guess, looks_like_text
 from s3z._escape import escape, one_line
 from s3z._headers import build, http_date, merge
 from s3z._line import Meter
-from s3z._paths import download_path, parents_made
+from s3z._paths import download_path
 from s3z._progress import watch
 from s3z._types import DownloadResult, HeadResult, ObjectInfo, ProgressEvent, UploadResult, Verification
 
@@ -312,25 +312,6 @@ def test_where_a_download_goes(tmp_path):
             download_path(bad, "k")
     with pytest.raises(TypeError, match="destination"):
         download_path(b"x", "k")  # type: ignore[arg-type]
-
-
-def test_parents_go_again_when_the_download_fails(tmp_path):
-    target = tmp_path / "a" / "b" / "c"
-
-    def fail():
-        with parents_made(str(target), durable=True):
-            assert target.parent.is_dir()
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail()
-    assert not (tmp_path / "a").exists()
-    with parents_made(str(target), durable=True):
-        target.write_text("x")
-    assert target.read_text() == "x"
-    (tmp_path / "file").write_text("")
-    with pytest.raises(NotADirectoryError), parents_made(str(tmp_path / "file" / "x"), durable=False):
-        pass
 
 
 def test_times_are_utc():

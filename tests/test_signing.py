@@ -27,7 +27,17 @@ HEADER_NAMES = (
     "range", "if-match", "if-none-match", "x-amz-meta-colour", "x-amz-storage-class", "x-amz-checksum-mode",
     "x-amz-copy-source", "content-type", "x-amz-acl", "x-amz-server-side-encryption",
 )  # fmt: skip
-QUERY_NAMES = ("uploads", "uploadId", "partNumber", "list-type", "prefix", "delimiter", "versionId", "start-after", "acl")
+QUERY_NAMES = (
+    "uploads",
+    "uploadId",
+    "partNumber",
+    "list-type",
+    "prefix",
+    "delimiter",
+    "versionId",
+    "start-after",
+    "acl",
+)
 ODD_KEYS = [
     "plain",
     "with space",

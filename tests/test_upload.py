@@ -44,7 +44,9 @@ class TestSizes:
     ) -> None:
         fake_client.upload(write_pattern(tmp_path / "a", THRESHOLD), f"s3://{fake_bucket}/a")
         assert [record["operation"] for record in fake_s3.log()] == ["PutObject"]
-        result = fake_client.upload(write_pattern(tmp_path / "b", 4 * PART + 1), f"s3://{fake_bucket}/b", part_size=PART)
+        result = fake_client.upload(
+            write_pattern(tmp_path / "b", 4 * PART + 1), f"s3://{fake_bucket}/b", part_size=PART
+        )
         parts = sorted(record["part"] for record in fake_s3.log(operation="UploadPart"))
         assert parts == [1, 2, 3, 4, 5]
         assert result.parts == 5
@@ -112,7 +114,9 @@ class TestHeaders:
         if server.name != "moto":  # moto forgets it
             assert head["ResponseMetadata"]["HTTPHeaders"]["expires"] == "Thu, 01 May 2031 08:00:00 GMT"
 
-    def test_parts_carry_the_same_headers(self, server: Server, bucket: str, client: s3z.Client, tmp_path: Path) -> None:
+    def test_parts_carry_the_same_headers(
+        self, server: Server, bucket: str, client: s3z.Client, tmp_path: Path
+    ) -> None:
         source = write_pattern(tmp_path / "k", 20 * MIB)
         client.upload(
             source, f"s3://{bucket}/k", content_type="application/x-thing", metadata={"a": "b"}, part_size=PART
@@ -140,13 +144,22 @@ class TestHeaders:
         ],
     )
     def test_content_type_by_name_then_content(
-        self, fake_s3: FakeS3, fake_bucket: str, fake_client: s3z.Client, tmp_path: Path, name: str, start: bytes, expected: str
+        self,
+        fake_s3: FakeS3,
+        fake_bucket: str,
+        fake_client: s3z.Client,
+        tmp_path: Path,
+        name: str,
+        start: bytes,
+        expected: str,
     ) -> None:
         (tmp_path / name).write_bytes(start)
         fake_client.upload(tmp_path / name, f"s3://{fake_bucket}/k")
         assert fake_s3.boto3.head_object(Bucket=fake_bucket, Key="k")["ContentType"] == expected
 
-    def test_extra_args_of_boto3(self, fake_s3: FakeS3, fake_bucket: str, fake_client: s3z.Client, tmp_path: Path) -> None:
+    def test_extra_args_of_boto3(
+        self, fake_s3: FakeS3, fake_bucket: str, fake_client: s3z.Client, tmp_path: Path
+    ) -> None:
         (tmp_path / "k").write_bytes(b"hello")
         extra = {"ContentType": "x/y", "Metadata": {"a": "b"}, "StorageClass": "ONEZONE_IA"}
         fake_client.upload(tmp_path / "k", f"s3://{fake_bucket}/k", extra_args=extra)
@@ -154,7 +167,9 @@ class TestHeaders:
         assert (head["ContentType"], head["Metadata"], head["StorageClass"]) == ("x/y", {"a": "b"}, "ONEZONE_IA")
 
     @pytest.mark.parametrize("wrong", [{"NoSuchThing": "x"}, {"ContentType": "x\r\nevil: yes"}])
-    def test_extra_args_that_cannot_be_honoured(self, fake_client: s3z.Client, tmp_path: Path, wrong: dict[str, Any]) -> None:
+    def test_extra_args_that_cannot_be_honoured(
+        self, fake_client: s3z.Client, tmp_path: Path, wrong: dict[str, Any]
+    ) -> None:
         (tmp_path / "k").write_bytes(b"hello")
         with pytest.raises(s3z.ConfigError):
             fake_client.upload(tmp_path / "k", "s3://examples/k", extra_args=wrong)
@@ -207,8 +222,12 @@ class TestFailures:
         assert content(fake_s3, fake_bucket) == b"mine"
 
     def test_breaks_are_mended(self, fake_s3: FakeS3, fake_bucket: str, fake_client: s3z.Client, source: Path) -> None:
-        fake_s3.rule({"type": "close_after_request_bytes", "bytes": MIB, "reset": True}, times=3, operation="UploadPart")
-        fake_s3.rule({"type": "respond", "status": 500, "code": "InternalError"}, times=2, operation="UploadPart", skip=5)
+        fake_s3.rule(
+            {"type": "close_after_request_bytes", "bytes": MIB, "reset": True}, times=3, operation="UploadPart"
+        )
+        fake_s3.rule(
+            {"type": "respond", "status": 500, "code": "InternalError"}, times=2, operation="UploadPart", skip=5
+        )
         result = fake_client.upload(source, f"s3://{fake_bucket}/k", part_size=PART)
         assert content(fake_s3, fake_bucket) == pattern(30 * MIB)
         assert result.attempts > result.parts
@@ -293,7 +312,9 @@ def test_md5_of_a_single_put_is_its_etag(server: Server, bucket: str, client: s3
     assert client.upload(tmp_path / "k", f"s3://{bucket}/k").etag == hashlib.md5(b"hello").hexdigest()
 
 
-def test_checksum_header_is_the_crc_of_the_bytes(fake_s3: FakeS3, fake_bucket: str, fake_client: s3z.Client, tmp_path: Path) -> None:
+def test_checksum_header_is_the_crc_of_the_bytes(
+    fake_s3: FakeS3, fake_bucket: str, fake_client: s3z.Client, tmp_path: Path
+) -> None:
     import zlib
 
     (tmp_path / "k").write_bytes(b"hello")

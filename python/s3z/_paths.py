@@ -1,20 +1,14 @@
-"""Local names: where a download goes, and directories made on the way."""
+"""Local names: where a download goes, what may be uploaded."""
 
 # pathlib would cost start-up time
-# ruff: noqa: PTH102, PTH106, PTH112, PTH116, PTH118, PTH120
+# ruff: noqa: PTH112, PTH116, PTH118
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
-
 from s3z._escape import escape
 from s3z._exceptions import ConfigError, UnsafeKeyError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _MOST_BYTES = 255
 
@@ -84,48 +78,3 @@ def check_source(path: str) -> os.stat_result:
     if not stat.S_ISREG(facts.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", path)
     return facts
-
-
-@contextlib.contextmanager
-def parents_made(path: str, *, durable: bool) -> Iterator[None]:
-    """Make the missing parent directories of `path`; if the block fails, those that are still empty go again.
-
-    Args:
-        path: the file that is to be.
-        durable: whether new directory entries are synced to the disk at the end.
-    """
-    made: list[str] = []
-    try:
-        _make(os.path.dirname(path), made)
-        yield
-    except BaseException:
-        for directory in reversed(made):
-            with contextlib.suppress(OSError):
-                os.rmdir(directory)
-        raise
-    if durable:
-        for directory in made:
-            _sync(os.path.dirname(directory) or ".")
-
-
-def _make(directory: str, made: list[str]) -> None:
-    missing = []
-    while directory and not os.path.isdir(directory):
-        missing.append(directory)
-        directory = os.path.dirname(directory.rstrip("/"))
-    for each in reversed(missing):
-        try:
-            os.mkdir(each)
-        except FileExistsError:
-            if not os.path.isdir(each):
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), each) from None
-            continue
-        made.append(each.rstrip("/"))
-
-
-def _sync(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -122,10 +122,7 @@ def download(
     if options["verify"] == "auto" and settings.response_checksum_validation.value == "when_required":
         options["verify"] = "off"
     path = _paths.download_path(destination, key)
-    with _paths.parents_made(path, durable=options["durable"]):
-        report = _watched(
-            progress, path, lambda watcher: core.download(bucket, key, os.fsencode(path), options, watcher)
-        )
+    report = _watched(progress, path, lambda watcher: core.download(bucket, key, os.fsencode(path), options, watcher))
     return DownloadResult(
         path=path,
         **_common(report),

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-HTML = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
-    % (len(page := b"<!doctype html><html><title>router login</title></html>"), page)
+HTML = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (
+    len(page := b"<!doctype html><html><title>router login</title></html>"),
+    page,
 )
 HTML_404 = HTML.replace(b"200 OK", b"404 Not Found")
 HTML_500 = HTML.replace(b"200 OK", b"500 Oops")

@@ -41,11 +41,10 @@ _KINDS: tuple[tuple[type[BaseException], str], ...] = (
 )
 _HINTS = {
     "NoSuchBucket": "`s3z ls` shows your buckets; bucket names are unique to an endpoint, see --endpoint-url",
-    "NoSuchKey": "names are case-sensitive",
+    "NoSuchKey": "names are case-sensitive; `s3z ls` of the prefix shows what is there",
     "SignatureDoesNotMatch": "check the secret access key",
     "InvalidAccessKeyId": "check the access key id, and that it belongs to this endpoint",
     "RequestTimeTooSkewed": "check the clock of this machine",
-    "not_found": "names are case-sensitive",
     "connection": "check --endpoint-url, and that the store can be reached from here",
     "timeout": "check --endpoint-url; --read-timeout and --retry-count set how long to be patient",
     "throttled": "lower --concurrency, or try again later",

@@ -18,7 +18,10 @@ examples:
   s3z cp s3://bucket/data.bin .
   s3z --endpoint-url http://127.0.0.1:9000 cp data.bin s3://bucket/
 """
-_FOOT = "\n`s3z COMMAND --help` tells more of a command; `--` ends options."
+_FOOT = """
+Keys, region and endpoint come from where boto3 finds them: AWS_… variables, ~/.aws files,
+roles. `s3z COMMAND --help` tells more of a command; `--` ends options.
+exit status: 0 all done, 1 something failed, 2 the command line is wrong, 128 + signal."""
 
 _COMMANDS = {
     "cp": """\
@@ -28,7 +31,7 @@ usage: s3z [global options] cp [options] SRC DST
 
 A destination that is a bucket, a prefix (ends in `/`) or a directory gets the base
 name of the source. A download appears under its name only once it is complete and
-verified; an upload appears complete, or not at all.
+checked; an upload appears complete, or not at all.
 
 examples:
   s3z cp s3://bucket/data.bin .                  the file data.bin, here
@@ -42,6 +45,7 @@ usage: s3z [global options] ls [options] [ARG]
 
 Without an argument: buckets. A bucket, prefix or object: one level of everything
 that begins with it. With `*` or `?`: all matches. A local path: the files in it.
+Times are UTC; a prefix shows as DIR.
 
 examples:
   s3z ls                                         your buckets

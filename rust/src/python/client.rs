@@ -56,7 +56,7 @@ const UPLOAD: [&str; 7] =
     ["if_none_match", "if_match", "checksum", "headers", "deadline", "part_size", "max_concurrency"];
 
 impl Client {
-    fn engine(&self, py: Python<'_>) -> PyResult<&'static Engine> {
+    fn engine(&self, py: Python<'_>) -> PyResult<Engine> {
         let made = self.engine.get(|| Engine::new(self.config.clone(), self.signing.clone()));
         made.map_err(|error| to_python(py, error))
     }
@@ -65,7 +65,7 @@ impl Client {
     fn run<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
         &self,
         py: Python<'_>,
-        operation: impl FnOnce(&'static Engine, crate::progress::Cancel) -> F,
+        operation: impl FnOnce(Engine, crate::progress::Cancel) -> F,
     ) -> PyResult<T> {
         let watch = Watch::new();
         let engine = self.engine(py)?;
@@ -125,7 +125,7 @@ impl Client {
         let engine = self.engine(py)?;
         let watch = Watch { callback: progress, ..Watch::new() };
         let (counters, cancel) = (watch.progress.clone(), watch.cancel.clone());
-        let report = wait(py, &watch, async move { download(engine, &request, counters, &cancel).await })?;
+        let report = wait(py, &watch, async move { download(&engine, &request, counters, &cancel).await })?;
         convert::report(py, report)
     }
 
@@ -145,7 +145,7 @@ impl Client {
         let engine = self.engine(py)?;
         let watch = Watch { callback: progress, ..Watch::new() };
         let (counters, cancel) = (watch.progress.clone(), watch.cancel.clone());
-        let report = wait(py, &watch, async move { upload(engine, &request, counters, &cancel).await })?;
+        let report = wait(py, &watch, async move { upload(&engine, &request, counters, &cancel).await })?;
         convert::report(py, report)
     }
 
@@ -159,12 +159,12 @@ impl Client {
         start_after: Option<String>,
     ) -> PyResult<ListPages> {
         let request = ListRequest { bucket, prefix, delimiter, start_after };
-        let listing = manage::list(self.engine(py)?, request).map_err(|error| to_python(py, error))?;
+        let listing = manage::list(&self.engine(py)?, request).map_err(|error| to_python(py, error))?;
         Ok(ListPages::new(listing))
     }
 
     fn list_buckets(&self, py: Python<'_>) -> PyResult<Vec<(String, Option<f64>)>> {
-        let buckets = self.run(py, |engine, cancel| async move { manage::list_buckets(engine, &cancel).await })?;
+        let buckets = self.run(py, |engine, cancel| async move { manage::list_buckets(&engine, &cancel).await })?;
         Ok(buckets.into_iter().map(|bucket| (bucket.name, convert::seconds(bucket.created))).collect())
     }
 
@@ -177,19 +177,19 @@ impl Client {
         version_id: Option<&str>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let object = ObjectRef::new(bucket, key, version_id).map_err(|error| to_python(py, error))?;
-        let head = self.run(py, |engine, cancel| async move { manage::head(engine, &object, &cancel).await })?;
+        let head = self.run(py, |engine, cancel| async move { manage::head(&engine, &object, &cancel).await })?;
         convert::head(py, head)
     }
 
     #[pyo3(signature = (bucket, key, version_id=None))]
     fn delete_object(&self, py: Python<'_>, bucket: &str, key: &str, version_id: Option<&str>) -> PyResult<()> {
         let object = ObjectRef::new(bucket, key, version_id).map_err(|error| to_python(py, error))?;
-        self.run(py, |engine, cancel| async move { manage::delete(engine, &object, &cancel).await })
+        self.run(py, |engine, cancel| async move { manage::delete(&engine, &object, &cancel).await })
     }
 
     fn delete_objects(&self, py: Python<'_>, bucket: String, keys: Vec<String>) -> PyResult<Vec<DeletedKey>> {
         let outcomes =
-            self.run(py, |engine, cancel| async move { manage::delete_many(engine, &bucket, &keys, &cancel).await })?;
+            self.run(py, |engine, cancel| async move { manage::delete_many(&engine, &bucket, &keys, &cancel).await })?;
         let row = |outcome: crate::s3::client::DeleteOutcome| match outcome.failure {
             Some((code, message)) => (outcome.key, Some(code), Some(message)),
             None => (outcome.key, None, None),
@@ -214,19 +214,19 @@ impl Client {
             if_match: None,
             headers: Vec::new(),
         };
-        self.run(py, |engine, cancel| async move { manage::copy(engine, &copy, &cancel).await })
+        self.run(py, |engine, cancel| async move { manage::copy(&engine, &copy, &cancel).await })
     }
 
     fn head_bucket(&self, py: Python<'_>, bucket: String) -> PyResult<Option<String>> {
-        self.run(py, |engine, cancel| async move { manage::head_bucket(engine, &bucket, &cancel).await })
+        self.run(py, |engine, cancel| async move { manage::head_bucket(&engine, &bucket, &cancel).await })
     }
 
     fn create_bucket(&self, py: Python<'_>, bucket: String) -> PyResult<()> {
-        self.run(py, |engine, cancel| async move { manage::create_bucket(engine, &bucket, &cancel).await })
+        self.run(py, |engine, cancel| async move { manage::create_bucket(&engine, &bucket, &cancel).await })
     }
 
     fn delete_bucket(&self, py: Python<'_>, bucket: String) -> PyResult<()> {
-        self.run(py, |engine, cancel| async move { manage::delete_bucket(engine, &bucket, &cancel).await })
+        self.run(py, |engine, cancel| async move { manage::delete_bucket(&engine, &bucket, &cancel).await })
     }
 }
 

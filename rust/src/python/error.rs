@@ -4,7 +4,7 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, MAX_SHOWN, escape};
 
 fn class_name(kind: ErrorKind) -> &'static str {
     match kind {
@@ -56,7 +56,18 @@ fn service(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     details.set_item("host_id", error.host_id())?;
     details.set_item("attempts", error.attempts())?;
     details.set_item("upload_id", error.upload_id())?;
-    Ok(PyErr::from_value(class.call((error.message(),), Some(&details))?))
+    Ok(PyErr::from_value(class.call((message(error),), Some(&details))?))
+}
+
+/// The text, with the object named if it does not do so itself.
+fn message(error: &Error) -> String {
+    let text = error.message();
+    match (error.bucket(), error.key().unwrap_or_default()) {
+        (Some(bucket), key) if !text.contains(bucket) => {
+            format!("\"{}\": {text}", escape(&format!("s3://{bucket}/{key}"), MAX_SHOWN))
+        }
+        _ => text.to_owned(),
+    }
 }
 
 /// For what goes wrong in the door itself, which is a defect.

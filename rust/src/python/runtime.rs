@@ -24,9 +24,9 @@ const CLEAN_UP: Duration = Duration::from_secs(5);
 /// More network threads than this bring nothing to 100 Gbit/s.
 const MAX_WORKERS: usize = 16;
 
-static RUNTIME: PerProcess<Runtime> = PerProcess::new();
+static RUNTIME: PerProcess<Arc<Runtime>> = PerProcess::new();
 
-fn runtime() -> Result<&'static Runtime> {
+fn runtime() -> Result<Arc<Runtime>> {
     RUNTIME.get(|| {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let built = Builder::new_multi_thread()
@@ -35,7 +35,8 @@ fn runtime() -> Result<&'static Runtime> {
             .thread_name("s3z-net")
             .enable_all()
             .build();
-        built.map_err(|cause| Error::new(ErrorKind::Internal, "cannot start the network threads").with_source(cause))
+        let failed = |cause| Error::new(ErrorKind::Internal, "cannot start the network threads").with_source(cause);
+        built.map(Arc::new).map_err(failed)
     })
 }
 

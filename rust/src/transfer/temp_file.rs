@@ -72,15 +72,27 @@ impl Destination {
             FileType::Directory => Err(fail(Errno::ISDIR)),
             _ if !overwrite => Err(fail(Errno::EXIST)),
             FileType::RegularFile => Ok(Some(Mode::from_raw_mode(stat.st_mode & 0o777))),
-            // A link is replaced itself, wherever it leads (F9).
-            FileType::Symlink => Ok(None),
-            _ => Err(Error::local(&self.path, io::Error::other("not a regular file"))),
+            // A link is replaced itself, wherever it leads (F9); but one to a device or pipe (`/dev/stdout`) was
+            // never meant to be.
+            FileType::Symlink => match rustix::fs::statat(&self.directory, &self.name, AtFlags::empty()) {
+                Ok(stat) if is_special(stat.st_mode) => Err(not_regular(&self.path)),
+                _ => Ok(None),
+            },
+            _ => Err(not_regular(&self.path)),
         }
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn is_special(mode: u32) -> bool {
+    !matches!(FileType::from_raw_mode(mode), FileType::RegularFile | FileType::Directory | FileType::Symlink)
+}
+
+fn not_regular(path: &Path) -> Error {
+    Error::local(path, io::Error::other("not a regular file"))
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd> {
@@ -311,6 +323,10 @@ mod tests {
         TempFile::create(Destination::prepare(&link, true).unwrap()).unwrap().publish(PLAIN).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"untouched");
         assert!(fs::symlink_metadata(&link).unwrap().is_file());
+        let device = dir.path().join("device");
+        std::os::unix::fs::symlink("/dev/null", &device).unwrap();
+        assert!(Destination::prepare(&device, true).is_err(), "a link to a device is kept");
+        assert!(fs::symlink_metadata(&device).unwrap().is_symlink());
     }
 
     #[test]

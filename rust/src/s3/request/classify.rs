@@ -116,7 +116,7 @@ fn kind(status: u16, code: &str, creates_only: bool) -> ErrorKind {
 }
 
 fn describe(kind: ErrorKind, status: u16, code: Option<&str>, message: &str, request: &Request) -> String {
-    let object = escape(&format!("s3://{}/{}", request.bucket, request.key), 1200);
+    let object = named(request);
     let bucket = &request.bucket;
     let said = if message.is_empty() { String::new() } else { format!(": {}", message.trim_end_matches('.')) };
     match (kind, code) {
@@ -141,6 +141,15 @@ fn describe(kind: ErrorKind, status: u16, code: Option<&str>, message: &str, req
     }
 }
 
+/// `s3://bucket/key`, `s3://bucket`, or the store itself.
+fn named(request: &Request) -> String {
+    match (request.bucket.as_str(), request.key.as_str()) {
+        ("", _) => "s3://".into(),
+        (bucket, "") => format!("s3://{bucket}"),
+        (bucket, key) => escape(&format!("s3://{bucket}/{key}"), 1200),
+    }
+}
+
 /// Seconds by which the store's `Date` is ahead of our clock; answers from a cache do not count.
 fn clock_ahead(answer: &Answer) -> Option<i64> {
     if answer.header("age").is_some() {
@@ -158,20 +167,24 @@ fn clock_ahead(answer: &Answer) -> Option<i64> {
 /// No answer at all: connecting, sending or reading the head failed.
 pub(super) fn transport(error: &reqwest::Error, http: &Http) -> Failure {
     let cause = root_cause(error);
+    let url = error.url();
+    let host = url.and_then(|url| url.host_str()).unwrap_or_default();
+    let port = url.and_then(reqwest::Url::port).map_or(String::new(), |port| format!(":{port}"));
+    let cannot = format!("cannot connect to \"{host}{port}\": {cause}");
     if has::<DnsFailed>(error) {
-        return transient(ErrorKind::Connection, cause);
+        return transient(ErrorKind::Connection, cannot);
     }
     if has::<ConnectTimedOut>(error) {
-        return transient(ErrorKind::Timeout, cause);
+        return transient(ErrorKind::Timeout, cannot);
     }
     if error.is_connect() {
         let io = find::<std::io::Error>(error);
         // In a handshake only TLS speaks of invalid data: a certificate or a protocol that is refused.
         if io.is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidData) {
-            let text = format!("the TLS connection was refused: {cause}");
+            let text = format!("the TLS connection to \"{host}{port}\" was refused: {cause}");
             return Failure::new(Class::Terminal, Error::new(ErrorKind::Connection, text));
         }
-        return transient(ErrorKind::Connection, format!("cannot connect: {cause}"));
+        return transient(ErrorKind::Connection, cannot);
     }
     if find::<hyper::Error>(error).is_some_and(|hyper| hyper.is_parse()) {
         return Failure::bad_answer(format!("the endpoint does not speak HTTP as S3 does: {cause}"));
