@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 from support.command import Command
-from support.data import leftovers
+from support.data import MIB, leftovers
 from support.servers import FakeS3, MissingError, Server, start_moto, start_versitygw, stop, unavailable
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ def no_leaks(tmp_path: Path) -> Iterator[None]:
             server.do("reset")
         assert not open_uploads, f"multipart uploads were left open: {open_uploads}"
     assert not leftovers(tmp_path)
+    # pytest keeps the directories of three runs; what is in them need not be gigabytes.
+    for path in tmp_path.rglob("*"):
+        if not path.is_symlink() and path.is_file() and path.stat().st_size > MIB:
+            path.unlink()
 
 
 @pytest.fixture(scope="session")
@@ -84,11 +89,13 @@ def moto() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     try:
-        server, process = start_versitygw(tmp_path_factory.mktemp("versitygw"))
+        directory = tmp_path_factory.mktemp("versitygw")
+        server, process = start_versitygw(directory)
     except MissingError as error:
         unavailable(str(error))
     yield server
     stop(process)
+    shutil.rmtree(directory)
 
 
 @pytest.fixture(params=["fake_s3", "moto", "versitygw"])

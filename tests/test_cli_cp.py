@@ -123,10 +123,9 @@ class TestRows:
 
     def test_prefix_without_its_slash_is_an_object_that_is_missing(self, run: Command, tmp_path: Path) -> None:
         outcome = run("cp", "s3://b/p", "out/", status=1)
-        assert outcome.errors == [
-            'ERROR "cp s3://b/p out/p": given object "s3://b/p" not found',
-            "hint: names are case-sensitive",
-        ]
+        first, hint = outcome.errors
+        assert first == 'ERROR "cp s3://b/p out/p": given object "s3://b/p" not found'
+        assert hint.startswith("hint: names are case-sensitive")
         assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize(
@@ -321,9 +320,9 @@ class TestOutput:
         error = record.pop("error")
         assert record == {"operation": "cp", "success": False, "source": "s3://b/none", "destination": "x"}
         assert error.pop("request_id")
+        assert error.pop("hint").startswith("names are case-sensitive")
         assert error == {
             "kind": "not_found", "message": 'given object "s3://b/none" not found', "code": "NoSuchKey", "status": 404,
-            "hint": "names are case-sensitive",
         }  # fmt: skip
         (summary,) = outcome.records
         assert (summary["success"], summary["exit_code"], summary["objects"]["failed"]) == (False, 1, 1)

@@ -487,6 +487,7 @@ def test_ls_lists_local_files(tmp_path):
     assert names("x.txt") == (0, ["x.txt"])
     assert names("*.pdf") == (1, [])
     assert 'no match found for "*.pdf"' in run("ls", "*.pdf", cwd=tmp_path).stderr
+    (tmp_path / "dir/.s3z-0123.part").unlink()
 
 
 def test_a_closed_stdout_is_quiet():

@@ -53,6 +53,7 @@ struct Inner {
     attempts: u32,
     path: Option<PathBuf>,
     errno: Option<i32>,
+    needs_restart: bool,
     source: Option<Source>,
 }
 
@@ -122,6 +123,13 @@ impl Error {
         self
     }
 
+    /// What failed cannot go on where it broke, but might if begun anew.
+    #[must_use]
+    pub fn needing_restart(mut self) -> Self {
+        self.0.needs_restart = true;
+        self
+    }
+
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
         self.0.source = Some(source.into());
@@ -170,6 +178,10 @@ impl Error {
 
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()
+    }
+
+    pub fn needs_restart(&self) -> bool {
+        self.0.needs_restart
     }
 
     pub fn errno(&self) -> Option<i32> {

@@ -135,6 +135,7 @@ def _minimal() -> dict[str, str]:
         "XDG_CACHE_HOME",
         "AWS_EC2_METADATA_DISABLED",
         "TMPDIR",
+        "PYTHONPATH",
     )
     kept = {name: os.environ[name] for name in names if name in os.environ}
     return {**kept, "LC_ALL": "C.UTF-8", "PYTHONWARNINGS": "error"}

@@ -38,6 +38,12 @@ fn is_whole(body: &ObjectBody) -> bool {
     matches!(body.range(), (0, None)) || body.range() == (0, Some(body.identity().size))
 }
 
+/// What was fetched: of which version, and how many bytes.
+pub struct Received<'a> {
+    pub identity: &'a ObjectIdentity,
+    pub bytes: u64,
+}
+
 /// The checksum the store holds, asked for while bytes already flow.
 pub struct StoredSum {
     head: Tasks<ObjectHead>,
@@ -78,20 +84,21 @@ impl StoredSum {
 
     /// Waits for the answer and makes sure that it is about the version that was fetched (C4). An inner error says
     /// why there is nothing to compare with.
-    pub async fn of(&mut self, client: &S3Client, object: &ObjectRef, identity: &ObjectIdentity) -> StoredChecksum {
+    pub async fn of(&mut self, client: &S3Client, object: &ObjectRef, got: &Received<'_>) -> StoredChecksum {
+        let same = |head: &ObjectHead| head.identity.etag == got.identity.etag && head.identity.size == got.bytes;
         let refused = |error: &Error| StoredChecksum::NotUsable(format!("asking for the checksum failed: {error}"));
         let mut head = match self.head.next().await {
             None => return StoredChecksum::None,
             Some(Err(error)) => return refused(&error),
             Some(Ok(head)) => head,
         };
-        if head.identity.etag != identity.etag || head.identity.size != identity.size {
-            head = match client.head_object(object, identity.strong_etag()).await {
+        if !same(&head) {
+            head = match client.head_object(object, got.identity.strong_etag()).await {
                 Err(error) => return refused(&error),
                 Ok(head) => head,
             };
         }
-        if head.identity.etag != identity.etag || head.identity.size != identity.size {
+        if !same(&head) {
             return StoredChecksum::NotUsable("the store tells the checksum of another version".into());
         }
         head.checksum

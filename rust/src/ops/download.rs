@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::checksum::Sums;
+use crate::checksum::{self, Algorithm, Sums};
 use crate::config::{BUFFER_SIZE, BUFFERS_PER_REQUEST, DOWNLOAD_BUFFERS, DirectIo, check_part_size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::adapt::Adaption;
-use crate::ops::discover::{Shape, StoredSum, Verify, discover, require};
+use crate::ops::discover::{Received, Shape, StoredSum, Verify, discover, require};
 use crate::ops::engine::Engine;
 use crate::ops::receive::{Receipt, Receiver};
 use crate::ops::report::{TransferReport, Verification};
@@ -92,16 +92,37 @@ pub async fn download(
         _ => Shape::Ranged(download_part_size(explicit)),
     };
     let is_pinned = request.if_match.is_some() || request.object.version_id.is_some();
-    let mut may_restart = request.restart_on_change && !is_pinned;
+    let mut may_follow_change = request.restart_on_change && !is_pinned;
+    let mut restarts = 0..engine.client.config().retry.max_attempts - 1;
+    let mut refetch = false;
     loop {
-        let run = Run { engine, request, progress: &progress, cancel, shape, started };
-        match run.go().await {
+        let run = Run { engine, request, progress: &progress, cancel, shape, refetch, started };
+        match run.go().await.map_err(named) {
+            Ok(End::Published(report)) => return Ok(report),
+            // Bytes that came wrong are fetched once more, over new connections (C5).
+            Ok(End::Mismatch(error)) if refetch => return Err(named(error)),
+            Ok(End::Mismatch(_)) => refetch = true,
             Err(error) if error.kind() == ErrorKind::RangesIgnored && shape != Shape::Whole => shape = Shape::Whole,
-            Err(error) if error.kind() == ErrorKind::ObjectChanged && may_restart => may_restart = false,
-            outcome => return outcome.map_err(named),
+            Err(error) if error.kind() == ErrorKind::ObjectChanged && may_follow_change => may_follow_change = false,
+            // What cannot be pinned cannot go on after a break (I4).
+            Err(error) if error.needs_restart() && restarts.next().is_some() => {}
+            Err(error) => return Err(error),
         }
         progress.restart();
     }
+}
+
+/// How one try ended, if not with an error.
+enum End {
+    Published(TransferReport),
+    /// All came, but not what the store holds the checksum of; nothing was published.
+    Mismatch(Error),
+}
+
+/// What the checksum says.
+enum Verdict {
+    Proved(Verification),
+    Mismatch(Error),
 }
 
 /// One try at the whole download.
@@ -111,6 +132,8 @@ struct Run<'a> {
     progress: &'a Arc<Progress>,
     cancel: &'a Cancel,
     shape: Shape,
+    /// Over new connections, after a checksum mismatch.
+    refetch: bool,
     started: Instant,
 }
 
@@ -124,7 +147,7 @@ struct Parts {
 }
 
 impl Run<'_> {
-    async fn go(&self) -> Result<TransferReport> {
+    async fn go(&self) -> Result<End> {
         let lane = self.engine.lanes.pick();
         let (path, overwrite) = (self.request.destination.clone(), self.request.overwrite);
         let destination = lane.call(move || Destination::prepare(&path, overwrite)).await?;
@@ -149,12 +172,15 @@ impl Run<'_> {
             outcome = self.guard(self.fetch(&mut parts, &mut adaption, body, permit)) => outcome,
         };
         let outcome = match outcome {
-            Ok(verified) => self.publish(&parts).await.map(|size| self.report(&parts, size, verified)),
+            Ok(Verdict::Proved(verified)) => {
+                self.publish(&parts).await.map(|size| End::Published(self.report(&parts, size, verified)))
+            }
+            Ok(Verdict::Mismatch(error)) => Ok(End::Mismatch(error)),
             Err(error) => Err(error),
         };
         parts.tasks.stop().await;
         parts.stored.stop().await;
-        if outcome.is_err() {
+        if !matches!(outcome, Ok(End::Published(_))) {
             parts.writer.discard().await;
         }
         outcome
@@ -211,6 +237,7 @@ impl Run<'_> {
             range: None,
             if_match: self.request.if_match.clone(),
             checksums: self.request.verify != Verify::Off,
+            fresh_connection: self.refetch,
         }
     }
 
@@ -231,7 +258,7 @@ impl Run<'_> {
         adaption: &mut Adaption,
         first: ObjectBody,
         permit: Arc<Permit>,
-    ) -> Result<Verification> {
+    ) -> Result<Verdict> {
         let (_, first_end) = first.range();
         let receiver = self.receiver(parts, permit);
         parts.tasks.spawn(receiver.receive(first));
@@ -282,31 +309,25 @@ impl Run<'_> {
     }
 
     /// Compares the checksum over all bytes with the stored one (C3, C8).
-    async fn verify(&self, parts: &mut Parts) -> Result<Verification> {
+    async fn verify(&self, parts: &mut Parts) -> Result<Verdict> {
+        let length = |why: String| Verdict::Proved(Verification::Length(why));
         if self.request.verify == Verify::Off {
-            return Ok(Verification::Length("verification is off".into()));
+            return Ok(length("verification is off".into()));
         }
         parts.receipts.sort_by_key(|receipt| receipt.start);
         let sums = parts.receipts.iter().fold(Sums::empty(), |sums, receipt| sums.then(&receipt.sums));
-        let stored = parts.stored.of(&self.engine.client, &self.request.object, &parts.identity).await;
-        let why = match stored {
+        let got = Received { identity: &parts.identity, bytes: sums.len };
+        let why = match parts.stored.of(&self.engine.client, &self.request.object, &got).await {
             StoredChecksum::FullObject(algorithm, expected) => match sums.value(algorithm) {
-                Some(actual) if actual == expected => return Ok(Verification::FullObject(algorithm)),
-                Some(actual) => {
-                    let (expected, actual) =
-                        (crate::checksum::encode(algorithm, expected), crate::checksum::encode(algorithm, actual));
-                    let name = algorithm.name();
-                    return Err(Error::integrity(format!(
-                        "{name} of the bytes is {actual}, the store holds {expected}"
-                    )));
-                }
+                Some(actual) if actual == expected => return Ok(Verdict::Proved(Verification::FullObject(algorithm))),
+                Some(actual) => return Ok(Verdict::Mismatch(mismatch(algorithm, expected, actual))),
                 None => format!("{} was not computed over all ranges", algorithm.name()),
             },
             StoredChecksum::Damaged(why) => return Err(Error::integrity(why)),
             StoredChecksum::NotUsable(why) => why,
             StoredChecksum::None => "the store holds no checksum".into(),
         };
-        if self.request.verify == Verify::Require { Err(require(&why)) } else { Ok(Verification::Length(why)) }
+        if self.request.verify == Verify::Require { Err(require(&why)) } else { Ok(length(why)) }
     }
 
     /// The file's length.
@@ -337,4 +358,9 @@ impl Run<'_> {
             storage_class: identity.storage_class,
         }
     }
+}
+
+fn mismatch(algorithm: Algorithm, expected: u64, actual: u64) -> Error {
+    let (expected, actual) = (checksum::encode(algorithm, expected), checksum::encode(algorithm, actual));
+    Error::integrity(format!("{} of the bytes is {actual}, the store holds {expected}", algorithm.name()))
 }

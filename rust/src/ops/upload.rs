@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::checksum::{self, Algorithm};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::adapt::Adaption;
+use crate::ops::complete::complete;
 use crate::ops::engine::Engine;
 use crate::ops::report::{TransferReport, Verification};
 use crate::ops::tasks::Tasks;
@@ -172,7 +173,7 @@ impl Run<'_> {
             checksum: self.request.checksum.zip(crc),
             headers: self.request.conditions.clone(),
         };
-        let stored = self.engine.client.complete_multipart_upload(&completed).await?;
+        let stored = complete(&self.engine.client, &completed).await?;
         let count = u32::try_from(sent.len()).unwrap_or(u32::MAX);
         let all_echoed = sent.iter().all(|sent| sent.echoed);
         let attempts = sent.iter().map(|sent| sent.attempts).max().unwrap_or(1);

@@ -39,6 +39,9 @@ pub(super) enum Refused {
 
 /// Checks a successful answer to a GET; nothing of the body may be used before.
 pub(super) fn check(status: u16, headers: &HeaderMap, asked: &Asked<'_>) -> Result<Accepted, Refused> {
+    if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
+        return Err(bad("Content-Length and Transfer-Encoding contradict each other"));
+    }
     match (status, &asked.range) {
         (206, Some(range)) => check_partial(headers, range, asked.pinned),
         (206, None) => Err(bad("206 to a request without a range")),

@@ -43,6 +43,11 @@ pub(super) enum Verdict {
 }
 
 impl Attempts {
+    /// None made yet; the first one on a new connection if asked for.
+    pub(super) fn on(fresh_connection: bool) -> Self {
+        Self { fresh_connection, ..Self::default() }
+    }
+
     pub fn total(&self) -> u32 {
         self.total.max(1)
     }

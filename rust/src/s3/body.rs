@@ -38,7 +38,7 @@ impl ObjectBody {
             client,
             identity: ObjectIdentity::default(),
             checksum: StoredChecksum::None,
-            attempts: Attempts::default(),
+            attempts: Attempts::on(get.fresh_connection),
             answer: None,
             next: get.range.as_ref().map_or(0, |range| range.start),
             end: None,
@@ -57,7 +57,7 @@ impl ObjectBody {
             client,
             identity,
             checksum: StoredChecksum::None,
-            attempts: Attempts::default(),
+            attempts: Attempts::on(get.fresh_connection),
             answer: None,
             next: range.start,
             end: Some(range.end),
@@ -163,7 +163,7 @@ impl ObjectBody {
                     self.answer_left = range.map(|range| range.end - range.start);
                     if self.get.range.is_none() {
                         let etag = self.identity.etag.as_deref();
-                        let header = |name: &str| answer.header(name);
+                        let header = |name: &str| answer.raw_header(name);
                         self.checksum = crate::s3::client::stored_checksum(header, etag);
                     }
                     self.answer = Some(answer);
@@ -222,7 +222,7 @@ impl ObjectBody {
         let can_go_on = self.identity.strong_etag().is_some() && self.end.is_some();
         if !can_go_on && self.next > self.start {
             let error = failure.error.with_object(&object.bucket, &object.key);
-            return Err(error.with_attempts(self.attempts.total()));
+            return Err(error.with_attempts(self.attempts.total()).needing_restart());
         }
         let request = Request::new(reqwest::Method::GET, &object.bucket, &object.key);
         self.client.recover(&request, &mut self.attempts, failure).await

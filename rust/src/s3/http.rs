@@ -93,6 +93,8 @@ fn build(config: &ClientConfig, target: Target, book: &Arc<AddressBook>, idle: u
         .http1_only()
         .http1_max_headers(100)
         .tcp_nodelay(true)
+        // A store that stops reading must not keep what was to be sent to it, also after the request was given up.
+        .tcp_user_timeout(config.retry.read_timeout)
         .pool_max_idle_per_host(idle)
         .pool_idle_timeout(config.retry.idle_timeout)
         .dns_resolver(Arc::new(Resolver(book.clone())))

@@ -132,6 +132,11 @@ impl Answer {
         self.headers().get(name).and_then(|value| value.to_str().ok()).filter(|value| value.len() <= 8192)
     }
 
+    /// The value where the header is there at all; what is no text comes as U+FFFD, so that it is not taken for absent.
+    pub(super) fn raw_header(&self, name: &str) -> Option<&str> {
+        self.headers().get(name).map(|value| value.to_str().unwrap_or("\u{fffd}"))
+    }
+
     pub(super) fn request_ids(&self) -> (Option<String>, Option<String>) {
         let id = |name| self.header(name).map(|id| crate::error::escape(id, 200));
         (id("x-amz-request-id"), id("x-amz-id-2"))
@@ -257,7 +262,7 @@ impl S3Client {
         request: &Request,
         keys: &Option<Arc<Credentials>>,
     ) -> Result<Answer, Failure> {
-        if (200..300).contains(&answer.status()) {
+        if is_success(&request.method, answer.status()) {
             return Ok(answer);
         }
         // An error body that breaks off still had a status.
@@ -310,5 +315,14 @@ impl S3Client {
             tokio::time::sleep(wait).await;
             waited += wait;
         }
+    }
+}
+
+/// No other 2xx is one (I7, C10): a proxy's 202 or a cache's 203 has stored or shown nothing.
+fn is_success(method: &Method, status: u16) -> bool {
+    match *method {
+        Method::GET => matches!(status, 200 | 206),
+        Method::DELETE => matches!(status, 200 | 204),
+        _ => status == 200,
     }
 }

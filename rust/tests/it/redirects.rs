@@ -71,13 +71,20 @@ async fn redirects_without_end_are_refused() {
 /// #26, S9: the target sees neither a request nor a header.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redirects_to_elsewhere_are_refused_in_silence() {
-    let target = FakeS3::start(Config { require_auth: false, ..Config::default() }).unwrap();
-    target.put_pattern(BUCKET, KEY, SIZE, SEED);
-    let port = target.address().port();
     let world = World::with_object();
     let own = world.server.address().port();
+    let open = Config { require_auth: false, ..Config::default() };
+    let target = FakeS3::start(open.clone()).unwrap();
+    // Only its host tells it from the endpoint.
+    let neighbour = FakeS3::start(Config { host: "127.0.0.2".into(), port: own, ..open }).unwrap();
+    for server in [&target, &neighbour] {
+        server.put_pattern(BUCKET, KEY, SIZE, SEED);
+    }
+    let port = target.address().port();
     let locations = [
         target.endpoint(),
+        neighbour.endpoint(),
+        format!("http://127.0.0.1.example:{own}/"),
         format!("http://localhost:{port}/{BUCKET}/{KEY}"),
         format!("http://127.0.0.1:{own}@127.0.0.1:{port}/"),
         format!("http://bucket.127.0.0.1:{port}/"),
@@ -100,8 +107,9 @@ async fn redirects_to_elsewhere_are_refused_in_silence() {
             let request = UploadRequest { part_size: Some(5 << 20), ..world.put(size) };
             world.refuses_upload(&request, ErrorKind::Service).await;
         }
-        assert_eq!(target.log().len(), 0, "{location}");
-        assert_eq!(target.connections(), 0, "{location}");
+        for server in [&target, &neighbour] {
+            assert_eq!((server.log().len(), server.connections()), (0, 0), "{location}");
+        }
         world.server.clear_log();
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn create(context: &Context) -> Result<Answer, Fail> {
         })?),
         None => None,
     };
-    let kind = kind_of(asked, request.head.get("x-amz-checksum-type"))?;
+    let kind = kind_of(asked, request.head.get("x-amz-checksum-type").filter(|_| !request.switches.no_checksums))?;
     let defaults = !request.switches.no_checksums && !request.switches.no_default_checksum;
     let algorithm = asked.or(defaults.then_some(Algorithm::Crc64Nvme));
     let id = format!("upload-{}", context.shared.opaque());

@@ -23,6 +23,7 @@ pub struct Listing {
     client: S3Client,
     request: ListRequest,
     next: Next,
+    round: Round,
 }
 
 enum Next {
@@ -34,7 +35,28 @@ enum Next {
 impl S3Client {
     pub fn list_objects_v2(&self, request: ListRequest) -> Result<Listing> {
         crate::uri::validate_bucket(&request.bucket)?;
-        Ok(Listing { client: self.clone(), request, next: Next::First })
+        Ok(Listing { client: self.clone(), request, next: Next::First, round: Round::default() })
+    }
+}
+
+/// Notices tokens that go round, however long the round, with one of them in memory (Brent's algorithm).
+#[derive(Default)]
+struct Round {
+    kept: Option<String>,
+    steps: u64,
+    limit: u64,
+}
+
+impl Round {
+    fn closes_with(&mut self, token: &str) -> bool {
+        if self.kept.as_deref() == Some(token) {
+            return true;
+        }
+        self.steps += 1;
+        if self.steps > self.limit {
+            (self.kept, self.limit, self.steps) = (Some(token.to_owned()), 2 * self.limit.max(1), 0);
+        }
+        false
     }
 }
 
@@ -51,7 +73,7 @@ impl Listing {
         let page = self.client.exchange(&request, MAX_PAGE, parse).await?;
         self.next = match &page.next_continuation_token {
             _ if !page.is_truncated => Next::Done,
-            Some(next) if token.as_ref() != Some(next) => Next::Token(next.clone()),
+            Some(next) if !self.round.closes_with(next) => Next::Token(next.clone()),
             _ => {
                 let text = "the listing does not say where it goes on";
                 return Err(Error::new(ErrorKind::Service, text).with_object(&self.request.bucket, ""));
@@ -72,6 +94,24 @@ impl Listing {
             (Some(token), _) => request.query("continuation-token", token),
             (None, Some(after)) => request.query("start-after", after),
             (None, None) => request,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_round_is_noticed_and_no_line_is(tail in 0usize..50, cycle in 1usize..50) {
+            let mut round = Round::default();
+            let mut tokens = (0..).map(|step: usize| if step < tail { step } else { tail + (step - tail) % cycle });
+            let noticed = tokens.by_ref().take(8 * (tail + cycle) + 8).any(|token| round.closes_with(&token.to_string()));
+            prop_assert!(noticed);
+            let mut line = Round::default();
+            prop_assert!(!(0..1000).any(|token: u32| line.closes_with(&token.to_string())));
         }
     }
 }

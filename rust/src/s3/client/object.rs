@@ -1,5 +1,6 @@
 //! Actions on one object: get, head, put, copy, delete.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use reqwest::Method;
 
 use super::{MAX_RESULT, S3Client, broken_xml};
 use crate::checksum::{self, Algorithm};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result, escape};
 use crate::progress::Progress;
 use crate::s3::attempts::Attempts;
 use crate::s3::body::ObjectBody;
@@ -53,6 +54,8 @@ pub struct GetRequest {
     pub if_match: Option<String>,
     /// Whether to ask for stored checksums.
     pub checksums: bool,
+    /// Over a connection of its own: for bytes that came wrong over another one (C5).
+    pub fresh_connection: bool,
 }
 
 /// What to store in one request.
@@ -189,9 +192,10 @@ impl S3Client {
             .into_iter()
             .map(|failure| DeleteOutcome { key: failure.key, failure: Some((failure.code, failure.message)) });
         let outcomes: Vec<_> = deleted.chain(failed).collect();
-        if outcomes.len() < keys.len() {
-            let text = format!("the store answered for {} of {} keys", outcomes.len(), keys.len());
-            return Err(Error::new(crate::error::ErrorKind::Service, text).with_object(bucket, ""));
+        let answered: HashSet<&str> = outcomes.iter().map(|outcome| outcome.key.as_str()).collect();
+        if let Some(missing) = keys.iter().find(|key| !answered.contains(key.as_str())) {
+            let text = format!("the store does not say what became of \"{}\"", escape(missing, 1200));
+            return Err(Error::new(ErrorKind::Service, text).with_object(bucket, ""));
         }
         Ok(outcomes)
     }
@@ -214,14 +218,14 @@ fn head_of(answer: &Answer) -> Result<ObjectHead> {
     let length = answer.header("content-length").and_then(|value| value.parse().ok());
     let text = |name: &str| answer.header(name).map(str::to_owned);
     let identity = ObjectIdentity {
-        size: length.ok_or_else(|| Error::new(crate::error::ErrorKind::Service, "the store did not tell the size"))?,
+        size: length.ok_or_else(|| Error::new(ErrorKind::Service, "the store did not tell the size"))?,
         etag: text("etag"),
         version_id: text("x-amz-version-id").filter(|id| id != "null"),
         last_modified: answer.header("last-modified").and_then(|date| httpdate::parse_http_date(date).ok()),
         content_type: text("content-type"),
         storage_class: text("x-amz-storage-class"),
     };
-    let checksum = stored_checksum(|name| answer.header(name), identity.etag.as_deref());
+    let checksum = stored_checksum(|name| answer.raw_header(name), identity.etag.as_deref());
     let mut metadata = Vec::new();
     let mut headers = Vec::new();
     for (name, value) in answer.headers() {

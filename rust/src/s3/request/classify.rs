@@ -25,7 +25,8 @@ struct Facts {
     /// Where a 307 points.
     location: Option<String>,
     clock_is_off: bool,
-    is_put_object: bool,
+    /// PutObject or Complete: the conflict passes, and the condition is then decided (U12).
+    repeats_conflicts: bool,
     creates_only: bool,
 }
 
@@ -40,7 +41,7 @@ pub(super) fn status(answer: &Answer, body: &[u8], request: &Request) -> Failure
         region: region.filter(|region| crate::s3::endpoint::validate_region(region).is_ok()),
         location: answer.header("location").map(str::to_owned),
         clock_is_off: ahead.is_some_and(|ahead| ahead.abs() > CLOCK_TOLERANCE),
-        is_put_object: request.method == reqwest::Method::PUT && !request.key.is_empty() && request.query.is_empty(),
+        repeats_conflicts: repeats_conflicts(request),
         creates_only: request.has_header("if-none-match"),
     };
     let (class, kind) = class_and_kind(answer.status(), code.as_deref(), facts);
@@ -64,12 +65,19 @@ pub(in crate::s3) fn code_in_success(error: &xml::ErrorBody, request: &Request) 
         region: None,
         location: None,
         clock_is_off: false,
-        is_put_object: false,
+        repeats_conflicts: repeats_conflicts(request),
         creates_only: request.has_header("if-none-match"),
     };
     let (class, kind) = class_and_kind(200, Some(&error.code), facts);
     let text = describe(kind, 200, Some(&error.code), &error.message, request);
     Failure::new(class, Error::new(kind, text).with_status(200, Some(error.code.clone())))
+}
+
+fn repeats_conflicts(request: &Request) -> bool {
+    let is_put = request.method == reqwest::Method::PUT && request.query.is_empty() && !request.payload.is_empty();
+    let is_complete =
+        request.method == reqwest::Method::POST && request.query.iter().any(|(name, _)| name == "uploadId");
+    !request.key.is_empty() && (is_put || is_complete)
 }
 
 /// The table of section 3: the first row that matches decides.
@@ -84,14 +92,16 @@ fn class_and_kind(status: u16, code: Option<&str>, facts: Facts) -> (Class, Erro
         (_, code) if code.starts_with("Throttling") => Class::Throttle,
         (401, _) | (_, "ExpiredToken" | "TokenRefreshRequired" | "InvalidToken") => Class::Credentials,
         (_, "RequestTimeTooSkewed") => Class::Clock,
-        (_, "SignatureDoesNotMatch") if facts.clock_is_off => Class::Clock,
+        // The second is what a HEAD tells, which has no body.
+        (_, "SignatureDoesNotMatch") | (403, "") if facts.clock_is_off => Class::Clock,
         (307, _) => facts.location.map_or(Class::Terminal, Class::Redirect),
         (
             301 | 400 | 403,
             "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" | "",
         ) if facts.region.is_some() => facts.region.map_or(Class::Terminal, Class::Region),
+        (200..300, "") => Class::BadAnswer,
         (408 | 500 | 502 | 504, _) | (_, "InternalError" | "RequestTimeout" | "OperationAborted") => Class::Transient,
-        (409, "ConditionalRequestConflict") if facts.is_put_object => Class::Transient,
+        (_, "ConditionalRequestConflict") if facts.repeats_conflicts => Class::Transient,
         _ => Class::Terminal,
     };
     (class, kind)
@@ -104,13 +114,15 @@ fn kind(status: u16, code: &str, creates_only: bool) -> ErrorKind {
         (401, _) | (_, "ExpiredToken" | "TokenRefreshRequired" | "InvalidToken") => ErrorKind::Credentials,
         (408, _) | (_, "RequestTimeout") => ErrorKind::Timeout,
         (404, _) | (_, "NoSuchKey" | "NoSuchBucket" | "NoSuchVersion" | "NoSuchUpload") => ErrorKind::NotFound,
-        (403, _) | (_, "RequestTimeTooSkewed") => ErrorKind::AccessDenied,
+        (403, _) | (_, "AccessDenied" | "SignatureDoesNotMatch" | "InvalidAccessKeyId" | "RequestTimeTooSkewed") => {
+            ErrorKind::AccessDenied
+        }
         (409, "BucketAlreadyExists" | "BucketAlreadyOwnedByYou") => ErrorKind::AlreadyExists,
         (412, _) | (409, "ConditionalRequestConflict") | (_, "PreconditionFailed") if creates_only => {
             ErrorKind::AlreadyExists
         }
         (412, _) | (_, "PreconditionFailed") => ErrorKind::ObjectChanged,
-        (400, "BadDigest" | "XAmzContentChecksumMismatch" | "InvalidDigest") => ErrorKind::Integrity,
+        (_, "BadDigest" | "XAmzContentChecksumMismatch" | "InvalidDigest") => ErrorKind::Integrity,
         _ => ErrorKind::Service,
     }
 }
@@ -178,9 +190,9 @@ pub(super) fn transport(error: &reqwest::Error, http: &Http) -> Failure {
         return transient(ErrorKind::Timeout, cannot);
     }
     if error.is_connect() {
-        let io = find::<std::io::Error>(error);
+        let mut io = chain(error).filter_map(|error| error.downcast_ref::<std::io::Error>());
         // In a handshake only TLS speaks of invalid data: a certificate or a protocol that is refused.
-        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidData) {
+        if io.any(|io| io.kind() == std::io::ErrorKind::InvalidData) {
             let text = format!("the TLS connection to \"{host}{port}\" was refused: {cause}");
             return Failure::new(Class::Terminal, Error::new(ErrorKind::Connection, text));
         }
@@ -217,24 +229,22 @@ fn transient(kind: ErrorKind, text: String) -> Failure {
     Failure::new(Class::Transient, Error::new(kind, text))
 }
 
+/// The first error of this type in the chain.
 fn find<E: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&E> {
-    let mut at: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = at {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        at = error.source();
-    }
-    None
+    chain(error).find_map(|error| error.downcast_ref::<E>())
 }
 
 fn has<E: std::error::Error + 'static>(error: &reqwest::Error) -> bool {
-    find::<E>(error).is_some() || io_holds::<E>(error)
+    find::<E>(error).is_some()
 }
 
-/// An `io::Error` hides what it wraps from `source`.
-fn io_holds<E: std::error::Error + 'static>(error: &reqwest::Error) -> bool {
-    find::<std::io::Error>(error).and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<E>())
+/// The error and what caused it, also what an `io::Error` wraps and hides from `source`.
+fn chain<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    let first: &'a (dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |error| {
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        wrapped.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| error.source())
+    })
 }
 
 #[cfg(test)]
@@ -243,7 +253,7 @@ mod tests {
 
     fn judged(status: u16, code: &str) -> (Class, ErrorKind) {
         let facts =
-            Facts { region: None, location: None, clock_is_off: false, is_put_object: false, creates_only: false };
+            Facts { region: None, location: None, clock_is_off: false, repeats_conflicts: false, creates_only: false };
         class_and_kind(status, (!code.is_empty()).then_some(code), facts)
     }
 
@@ -259,6 +269,7 @@ mod tests {
             (502, "", Class::Transient, K::Service),
             (400, "RequestTimeout", Class::Transient, K::Timeout),
             (200, "InternalError", Class::Transient, K::Service),
+            (202, "", Class::BadAnswer, K::Service),
             (401, "", Class::Credentials, K::Credentials),
             (400, "ExpiredToken", Class::Credentials, K::Credentials),
             (403, "RequestTimeTooSkewed", Class::Clock, K::AccessDenied),
@@ -269,6 +280,8 @@ mod tests {
             (412, "PreconditionFailed", Class::Terminal, K::ObjectChanged),
             (409, "BucketAlreadyExists", Class::Terminal, K::AlreadyExists),
             (400, "BadDigest", Class::Terminal, K::Integrity),
+            (200, "BadDigest", Class::Terminal, K::Integrity),
+            (200, "AccessDenied", Class::Terminal, K::AccessDenied),
             (405, "MethodNotAllowed", Class::Terminal, K::Service),
             (301, "PermanentRedirect", Class::Terminal, K::Service),
             (307, "TemporaryRedirect", Class::Terminal, K::Service),
@@ -280,11 +293,11 @@ mod tests {
 
     #[test]
     fn facts_change_the_verdict() {
-        let facts = |creates_only, is_put_object| Facts {
+        let facts = |creates_only, repeats_conflicts| Facts {
             region: Some("eu-west-1".into()),
             location: Some("http://x".into()),
             clock_is_off: true,
-            is_put_object,
+            repeats_conflicts,
             creates_only,
         };
         let region = Class::Region("eu-west-1".into());
