@@ -26,7 +26,9 @@ _running: list[FakeS3] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: moves gigabytes; `make deep` moves more of them (S3Z_TEST_DEEP=1)")
+    config.addinivalue_line(
+        "markers", "slow: moves gigabytes over the disk, half a minute; `-m 'not slow'` leaves it out"
+    )
 
 
 @pytest.fixture(autouse=True)

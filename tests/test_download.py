@@ -22,7 +22,6 @@ AUTO_PART = 8 * MIB
 BORDERS = sorted(
     {0, 1, 2, *(size + around for size in (4096, 5 * MIB, AUTO_PART, 2 * AUTO_PART, 16 * MIB) for around in (-1, 0, 1))}
 )
-DEEP = os.environ.get("S3Z_TEST_DEEP") == "1"
 
 
 class TestSizes:
@@ -360,7 +359,7 @@ def big_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server
 @pytest.mark.slow
 @pytest.mark.parametrize("big_store", ["fake_s3", "versitygw"], indirect=True)
 def test_gigabytes_there_and_back(big_store: Server, tmp_path: Path) -> None:
-    size = 2 * GIB if DEEP else GIB // 2
+    size = 2 * GIB
     bucket = f"big-{os.getpid()}"
     big_store.boto3.create_bucket(Bucket=bucket)
     client = big_store.client()

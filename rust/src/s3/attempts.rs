@@ -11,7 +11,9 @@ use crate::s3::retry::Class;
 
 #[derive(Debug, Default)]
 pub struct Attempts {
-    /// All of them, the first one included; stale connections are not counted.
+    /// Requests sent, the first one included.
+    sent: u32,
+    /// The same without those that only met a stale connection; this is what is bounded.
     total: u32,
     /// Failures in a row without progress.
     in_row: u32,
@@ -48,8 +50,9 @@ impl Attempts {
         Self { fresh_connection, ..Self::default() }
     }
 
+    /// How often the request was sent.
     pub fn total(&self) -> u32 {
-        self.total.max(1)
+        self.sent.max(1)
     }
 
     pub(super) fn in_row(&self) -> u32 {
@@ -57,6 +60,7 @@ impl Attempts {
     }
 
     pub(super) fn begin(&mut self) {
+        self.sent += 1;
         self.total += 1;
     }
 

@@ -318,11 +318,12 @@ impl S3Client {
     }
 }
 
-/// No other 2xx is one (I7, C10): a proxy's 202 or a cache's 203 has stored or shown nothing.
+/// No other 2xx is one (I7): a cache's 203 has shown nothing of the object. What a PUT must answer its actions check.
 fn is_success(method: &Method, status: u16) -> bool {
     match *method {
         Method::GET => matches!(status, 200 | 206),
         Method::DELETE => matches!(status, 200 | 204),
+        Method::PUT => (200..300).contains(&status),
         _ => status == 200,
     }
 }

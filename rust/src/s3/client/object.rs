@@ -140,6 +140,10 @@ impl S3Client {
         }
         let mut attempts = Attempts::default();
         let answer = self.send(&request, &mut attempts).await?;
+        if answer.status() != 200 {
+            let text = format!("the store answered PutObject with {}, which says nothing", answer.status());
+            return Err(Error::new(ErrorKind::Service, text).with_object(&put.object.bucket, &put.object.key));
+        }
         let stored = stored(&answer, put.checksum.map(|(algorithm, _)| algorithm));
         let ours = put.checksum.map(|(algorithm, value)| (algorithm, checksum::encode(algorithm, value)));
         if stored.echoed.is_some() && stored.echoed != ours {
