@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import s3z
 from support.data import GIB, MIB, write_pattern
 from support.strangers import GARBAGE, HTML, HTML_404, HTML_500, closed_port, stranger
+
+import s3z
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

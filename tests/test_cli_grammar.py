@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from s3z._cli import _help
 from s3z._cli._failures import RefusedError
 from s3z._cli._match import Excluder, matches, split_wildcard

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from s3z._boto import settled_by_client
 from s3z._config import MAX_PART_SIZE, Setting, TransferConfig, transfer_settings
 from s3z._exceptions import ConfigError

@@ -8,6 +8,7 @@ import threading
 from datetime import UTC, datetime
 
 import pytest
+
 from s3z import _credentials
 from s3z._credentials import Refreshing, from_argument, from_environment, key_set, parse_expiry
 from s3z._exceptions import ConfigError, CredentialsError

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import s3z
 from support.data import GIB, MIB, is_pattern, leftovers, pattern, sha256, write_pattern
 from support.servers import FakeS3
+
+import s3z
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

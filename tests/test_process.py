@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import s3z
     from support.command import Command
     from support.servers import FakeS3
+
+    import s3z
 
 PART = 5 * MIB
 

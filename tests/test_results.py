@@ -7,6 +7,7 @@ import pickle
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+
 import s3z
 from s3z import _exceptions
 from s3z._content_type import by_extension, guess, looks_like_text

@@ -11,9 +11,10 @@ import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.strangers import GARBAGE, HTML, HTML_500, closed_port, stranger
+
 import s3z
 from s3z import _core
-from support.strangers import GARBAGE, HTML, HTML_500, closed_port, stranger
 
 if TYPE_CHECKING:
     from collections.abc import Callable

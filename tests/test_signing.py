@@ -13,13 +13,15 @@ import botocore.awsrequest
 import botocore.credentials
 import botocore.exceptions
 import pytest
+
 from s3z import _core
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import s3z
     from support.servers import FakeS3, Server
+
+    import s3z
 
 ALPHABET = "abcXYZ019-_.~/ +%&=?#:;@!$'()*,[]{}<>^`|\\\"\t\n\x7f\x01äß€😀́\u200b\ufeff"
 NOW = datetime.datetime(2026, 5, 1, 8, 0, 0, tzinfo=datetime.UTC)

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import s3z
 from support.data import GIB, MIB, pattern, sha256, write_pattern
+
+import s3z
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,7 +1,7 @@
 """The native module: what the Rust core offers to the Python door. Private; the public surface is `s3z`."""
 
 from collections.abc import Callable
-from typing import TypeAlias, TypedDict
+from typing import TypeAlias, TypedDict, final
 
 __version__: str
 
@@ -70,16 +70,18 @@ class HeadReport(TypedDict):
     metadata: dict[str, str]
     headers: dict[str, str]
 
+@final
 class ListPages:
     """Pages of one listing; each is fetched when asked for."""
 
     def next_page(self) -> list[ListEntry] | None: ...
 
+@final
 class Client:
     """One endpoint, one region to start with, one byte budget. Every call blocks with the GIL released."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         endpoint_url: str | None = None,
         region: str = "us-east-1",
@@ -90,7 +92,7 @@ class Client:
         verify: bool = True,
         proxies: dict[str, str] | None = None,
         transfer: TransferSettings | None = None,
-    ) -> None: ...
+    ) -> Client: ...
     def download(
         self,
         bucket: str,
@@ -123,6 +125,9 @@ class Client:
 
 def defaults() -> dict[str, int | float]:
     """Every number of `rust/src/config.rs` that a person may set: sizes in bytes, times in seconds."""
+
+def stop_all() -> None:
+    """Cancel what other threads have under way and wait a little for its clean-up; for the interpreter's exit."""
 
 def parse_uri(uri: str) -> tuple[str, str]:
     """Bucket and key of an `s3://` URI (key may be empty). Raises `s3z.ConfigError`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+
 from s3z._escape import escape
 from s3z._exceptions import ConfigError, UnsafeKeyError
 

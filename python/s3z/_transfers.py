@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
 import os
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from s3z._settings import Settings
 
 _BATCH = 1000
+
+# Transfers of daemon threads are stopped, and clean up, before the interpreter goes.
+atexit.register(_core.stop_all)
 
 
 @dataclass(frozen=True, slots=True)

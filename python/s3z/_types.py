@@ -64,7 +64,7 @@ class DownloadResult:
         etag: without quotation marks.
         version_id: on buckets that keep versions.
         parts: requests that fetched a range of their own.
-        attempts: requests sent, retries included.
+        attempts: requests sent for the object's bytes, retries included; as many as `parts` if nothing was tried twice.
         resumed_bytes: bytes that an earlier, interrupted call had left.
         verified: what was proved about the content.
         last_modified: time of the object, UTC.
@@ -106,7 +106,7 @@ class UploadResult:
         etag: without quotation marks.
         version_id: on buckets that keep versions.
         parts: parts of the multipart upload; 1 for a single PutObject.
-        attempts: requests sent, retries included.
+        attempts: requests sent for the object's bytes, retries included; as many as `parts` if nothing was tried twice.
         resumed_bytes: bytes that an earlier, interrupted call had sent.
         verified: what was proved about the content.
     """

@@ -54,6 +54,7 @@ struct Inner {
     path: Option<PathBuf>,
     errno: Option<i32>,
     needs_restart: bool,
+    was_resent: bool,
     source: Option<Source>,
 }
 
@@ -76,7 +77,9 @@ impl Error {
 
     /// A failed file call: keeps errno and the file's name.
     pub fn local(path: &Path, source: io::Error) -> Self {
-        let mut error = Self::new(ErrorKind::LocalIo, source.to_string());
+        let text = source.to_string();
+        let text = text.split(" (os error").next().unwrap_or_default();
+        let mut error = Self::new(ErrorKind::LocalIo, text);
         error.0.errno = source.raw_os_error();
         error.0.path = Some(path.to_owned());
         error.0.source = Some(Box::new(source));
@@ -86,6 +89,13 @@ impl Error {
     /// A local file that cannot be used, for a reason with an errno of its own (a directory, say).
     pub fn local_errno(path: &Path, errno: rustix::io::Errno) -> Self {
         Self::local(path, io::Error::from(errno))
+    }
+
+    /// A file that cannot be used for a reason better told in our own words than in those of its errno.
+    pub fn local_text(path: &Path, errno: rustix::io::Errno, text: &str) -> Self {
+        let mut error = Self::local_errno(path, errno);
+        text.clone_into(&mut error.0.message);
+        error
     }
 
     #[must_use]
@@ -127,6 +137,13 @@ impl Error {
     #[must_use]
     pub fn needing_restart(mut self) -> Self {
         self.0.needs_restart = true;
+        self
+    }
+
+    /// The request had gone out before: an earlier one, whose answer was lost, may have done the work.
+    #[must_use]
+    pub fn after_resending(mut self) -> Self {
+        self.0.was_resent = true;
         self
     }
 
@@ -178,6 +195,10 @@ impl Error {
 
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()
+    }
+
+    pub fn was_resent(&self) -> bool {
+        self.0.was_resent
     }
 
     pub fn needs_restart(&self) -> bool {

@@ -26,6 +26,7 @@ import boto3
 import botocore.client
 import botocore.config
 import pytest
+
 import s3z
 
 ROOT = Path(__file__).resolve().parents[2]

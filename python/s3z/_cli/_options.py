@@ -205,7 +205,8 @@ CP = (
            convert=choice("auto", "require", "off")),
     Option("no-verify", "the same as --verify=off", stands_for=("verify", "off")),
     Option("durable", "downloads: sync file and directory to the disk"),
-    Option("direct-io", "downloads: write past the page cache (default auto)", "auto|on|off", convert=choice("auto", "on", "off")),
+    Option("direct-io", "downloads: write past the page cache (default auto)", "auto|on|off",
+           convert=choice("auto", "on", "off")),
 )  # fmt: skip
 
 LS = (

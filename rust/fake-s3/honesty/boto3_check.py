@@ -1,6 +1,6 @@
 """Run boto3's usual calls against a fake-s3 process and compare every answer with what S3 would say.
 
-    python3 boto3_check.py [path to the fake-s3 binary]
+python3 boto3_check.py [path to the fake-s3 binary]
 """
 
 from __future__ import annotations
@@ -62,8 +62,16 @@ def objects(info: dict) -> None:
     s3.create_bucket(Bucket="one")
     assert [b["Name"] for b in s3.list_buckets()["Buckets"]] == ["one"]
     data = os.urandom(3 * MIB + 1)
-    answer = s3.put_object(Bucket="one", Key="a b/ü+~%?#", Body=data, Metadata={"x": "y"}, ContentType="text/x",
-                           CacheControl="no-cache", ContentEncoding="gzip", Tagging="t=1")
+    answer = s3.put_object(
+        Bucket="one",
+        Key="a b/ü+~%?#",
+        Body=data,
+        Metadata={"x": "y"},
+        ContentType="text/x",
+        CacheControl="no-cache",
+        ContentEncoding="gzip",
+        Tagging="t=1",
+    )
     assert answer["ETag"] == md5(data), answer
     assert answer["ChecksumCRC32"], answer
     got = s3.get_object(Bucket="one", Key="a b/ü+~%?#", ChecksumMode="ENABLED")
@@ -88,7 +96,9 @@ def checksums(info: dict) -> None:
     s3 = client(info)
     for name in ["CRC64NVME", "CRC32", "CRC32C", "SHA1", "SHA256"]:
         try:
-            stored = s3.put_object(Bucket="one", Key=f"sum/{name}", Body=io.BytesIO(b"hello" * 1000), ChecksumAlgorithm=name)
+            stored = s3.put_object(
+                Bucket="one", Key=f"sum/{name}", Body=io.BytesIO(b"hello" * 1000), ChecksumAlgorithm=name
+            )
         except Exception as error:  # botocore without awscrt knows only some of them
             if "CRT" in str(error) or "crt" in str(error):
                 continue
@@ -99,7 +109,10 @@ def checksums(info: dict) -> None:
     right = base64.b64encode(hashlib.sha256(b"x").digest()).decode()
     s3.put_object(Bucket="one", Key="sha", Body=b"x", ChecksumSHA256=right)
     assert code(s3.put_object, Bucket="one", Key="sha", Body=b"y", ChecksumSHA256=right) == "BadDigest"
-    assert code(s3.put_object, Bucket="one", Key="sha", Body=b"y", ContentMD5=base64.b64encode(b"0" * 16).decode()) == "BadDigest"
+    assert (
+        code(s3.put_object, Bucket="one", Key="sha", Body=b"y", ContentMD5=base64.b64encode(b"0" * 16).decode())
+        == "BadDigest"
+    )
     plain = client(info, request_checksum_calculation="when_required")
     plain.put_object(Bucket="one", Key="plain", Body=b"123456789")
     assert s3.head_object(Bucket="one", Key="plain", ChecksumMode="ENABLED")["ChecksumCRC64NVME"] == "rosUhgp5mIg="
@@ -107,9 +120,15 @@ def checksums(info: dict) -> None:
 
 def signed_payloads(info: dict) -> None:
     config = Config(signature_version="s3v4", s3={"payload_signing_enabled": True, "addressing_style": "path"})
-    s3 = boto3.client("s3", endpoint_url=info["endpoint"], aws_access_key_id=info["access_key"],
-                      aws_secret_access_key=info["secret_key"], region_name=info["region"], config=config,
-                      verify=info.get("ca_pem_file"))
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=info["endpoint"],
+        aws_access_key_id=info["access_key"],
+        aws_secret_access_key=info["secret_key"],
+        region_name=info["region"],
+        config=config,
+        verify=info.get("ca_pem_file"),
+    )
     s3.put_object(Bucket="one", Key="signed", Body=b"z" * 200_000)
     assert s3.get_object(Bucket="one", Key="signed")["Body"].read() == b"z" * 200_000
 
@@ -124,7 +143,8 @@ def listing(info: dict) -> None:
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket="listed", PaginationConfig={"PageSize": size})
         assert [o["Key"] for page in pages for o in page.get("Contents", [])] == keys
         pages = s3.get_paginator("list_objects_v2").paginate(
-            Bucket="listed", Delimiter="/", PaginationConfig={"PageSize": size})
+            Bucket="listed", Delimiter="/", PaginationConfig={"PageSize": size}
+        )
         found = [p["Prefix"] for page in pages for p in page.get("CommonPrefixes", [])]
         assert found == ["b/", "n/", "ü/"], found
     assert s3.list_objects_v2(Bucket="listed", Prefix="n/", StartAfter="n/022")["KeyCount"] == 2
@@ -174,8 +194,13 @@ def copies(info: dict) -> None:
     data = s3.get_object(Bucket="one", Key="big")["Body"].read()
     s3.copy_object(Bucket="one", Key="copy ü", CopySource={"Bucket": "one", "Key": "big"})
     assert s3.get_object(Bucket="one", Key="copy ü")["Body"].read() == data
-    replaced = s3.copy_object(Bucket="one", Key="copy ü", CopySource={"Bucket": "one", "Key": "copy ü"},
-                              Metadata={"n": "1"}, MetadataDirective="REPLACE")
+    replaced = s3.copy_object(
+        Bucket="one",
+        Key="copy ü",
+        CopySource={"Bucket": "one", "Key": "copy ü"},
+        Metadata={"n": "1"},
+        MetadataDirective="REPLACE",
+    )
     assert replaced["CopyObjectResult"]["ETag"] == md5(data)
     assert s3.head_object(Bucket="one", Key="copy ü")["Metadata"] == {"n": "1"}
     config = TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=6 * MIB)
@@ -242,7 +267,11 @@ CHECKS = [objects, checksums, signed_payloads, listing, multipart, copies, versi
 def main() -> None:
     root = pathlib.Path(__file__).resolve().parents[3]
     binary = sys.argv[1] if len(sys.argv) > 1 else str(root / "target/debug/fake-s3")
-    for flags in [[], ["--storage", "dir:" + tempfile.gettempdir()], ["--tls", "--ca-out", tempfile.gettempdir() + "/fs3-ca.pem"]]:
+    for flags in [
+        [],
+        ["--storage", "dir:" + tempfile.gettempdir()],
+        ["--tls", "--ca-out", tempfile.gettempdir() + "/fs3-ca.pem"],
+    ]:
         process = subprocess.Popen([binary, "--quiet", *flags], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         info = json.loads(process.stdout.readline())
         try:

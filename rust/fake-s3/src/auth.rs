@@ -80,7 +80,8 @@ impl Verifier<'_> {
     fn check_scope(&self, claim: &Claim) -> Result<(), S3Error> {
         if claim.scope.region != self.region {
             let text = format!("the region '{}' is wrong; expecting '{}'", claim.scope.region, self.region);
-            return Err(malformed(&text).with("Region", self.region));
+            // The header is all that a HEAD can tell.
+            return Err(malformed(&text).with("Region", self.region).header("x-amz-bucket-region", self.region));
         }
         if claim.scope.service != "s3" {
             return Err(malformed("the service is wrong; expecting 's3'"));

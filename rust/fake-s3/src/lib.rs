@@ -70,6 +70,12 @@ pub struct FakeS3 {
 impl FakeS3 {
     /// Starts listening; the server is reachable when this returns.
     pub fn start(config: Config) -> io::Result<Self> {
+        if let Storage::Directory(path) = &config.storage
+            && !path.is_dir()
+        {
+            let text = format!("the storage directory {} is missing", path.display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, text));
+        }
         let listener = server::listener(&config.host, config.port, config.backlog)?;
         let address = listener.local_addr()?;
         let (wrap, ca_pem) = match config.tls {

@@ -13,7 +13,7 @@ use crate::s3::xml::CompletedPart;
 
 pub async fn complete(client: &S3Client, completed: &Completed<'_>) -> Result<Stored> {
     match client.complete_multipart_upload(completed).await {
-        Err(error) if error.code() == Some("NoSuchUpload") && error.attempts() > 1 => {
+        Err(error) if error.code() == Some("NoSuchUpload") && error.was_resent() => {
             let head = client.head_object(completed.object, None).await;
             match head {
                 Ok(head) if is_ours(&head, completed) => Ok(as_stored(head, completed, error.attempts())),

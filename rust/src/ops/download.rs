@@ -351,7 +351,7 @@ impl Run<'_> {
             etag: identity.etag,
             version_id: identity.version_id,
             parts: u32::try_from(parts.receipts.len()).unwrap_or(u32::MAX),
-            attempts: parts.receipts.iter().map(|receipt| receipt.attempts).max().unwrap_or(1),
+            attempts: parts.receipts.iter().map(|receipt| receipt.attempts).sum(),
             verified,
             last_modified: identity.last_modified,
             content_type: identity.content_type,

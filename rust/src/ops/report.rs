@@ -49,7 +49,7 @@ pub struct TransferReport {
     pub version_id: Option<String>,
     /// Ranges or parts; 1 for a transfer of one request.
     pub parts: u32,
-    /// The most attempts that any one request took; 1: nothing was tried twice.
+    /// Requests for the object's bytes, retries included; as many as parts: nothing was tried twice.
     pub attempts: u32,
     pub verified: Verification,
     pub last_modified: Option<SystemTime>,

@@ -103,7 +103,8 @@ impl Run<'_> {
         let (stored, crc) = self.guard(work).await?;
         self.progress.add_durable(self.reader.size());
         let verified = self.verified(&stored, crc, 1, false);
-        Ok(self.report(stored, 1, 1, verified))
+        let attempts = stored.attempts;
+        Ok(self.report(stored, 1, attempts, verified))
     }
 
     async fn multipart(&self) -> Result<TransferReport> {
@@ -176,7 +177,7 @@ impl Run<'_> {
         let stored = complete(&self.engine.client, &completed).await?;
         let count = u32::try_from(sent.len()).unwrap_or(u32::MAX);
         let all_echoed = sent.iter().all(|sent| sent.echoed);
-        let attempts = sent.iter().map(|sent| sent.attempts).max().unwrap_or(1);
+        let attempts = sent.iter().map(|sent| sent.attempts).sum();
         let verified = self.verified(&stored, crc, count, all_echoed);
         Ok(self.report(stored, count, attempts, verified))
     }
@@ -298,7 +299,7 @@ impl Run<'_> {
             etag: stored.etag,
             version_id: stored.version_id,
             parts,
-            attempts: attempts.max(stored.attempts),
+            attempts,
             verified,
             last_modified: None,
             content_type: None,

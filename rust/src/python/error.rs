@@ -27,21 +27,19 @@ fn class_name(kind: ErrorKind) -> &'static str {
 /// The exception for an error; local failures stay plain `OSError` with errno and file name.
 pub fn to_python(py: Python<'_>, error: Error) -> PyErr {
     if error.kind() == ErrorKind::LocalIo {
-        return local(py, &error).unwrap_or_else(|failed| failed);
+        return local(py, &error);
     }
     service(py, &error).unwrap_or_else(|failed| failed)
 }
 
-fn local(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
+fn local(py: Python<'_>, error: &Error) -> PyErr {
     let path = error.path().map(|path| path.as_os_str().to_owned());
-    let Some(errno) = error.errno() else {
-        let shown = error.path().map_or(String::new(), |path| format!(": \"{}\"", path.display()));
-        return Ok(PyOSError::new_err(format!("{}{shown}", error.message())));
+    let exception = match error.errno() {
+        Some(errno) => PyOSError::new_err((errno, error.message().to_owned(), path)),
+        None => PyOSError::new_err(error.message().to_owned()),
     };
-    let text: String = py.import("os")?.call_method1("strerror", (errno,))?.extract()?;
-    let exception = PyOSError::new_err((errno, text, path));
     // OSError picks its own subclass by errno, but only when it is called.
-    Ok(PyErr::from_value(exception.value(py).clone().into_any()))
+    PyErr::from_value(exception.value(py).clone().into_any())
 }
 
 fn service(py: Python<'_>, error: &Error) -> PyResult<PyErr> {

@@ -20,6 +20,8 @@ mod _core {
     #[pymodule_export]
     use super::listing::ListPages;
     #[pymodule_export]
+    use super::runtime::stop_all;
+    #[pymodule_export]
     use super::tools::{defaults, parse_uri, sign};
 
     #[pymodule_export]

@@ -4,8 +4,9 @@
 //! the waiting thread (Y1, Y7). An exception there, Ctrl-C among them, cancels the operation and waits for its
 //! clean-up, but not for ever: a second one returns at once (Y2). Nothing is started at import.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -23,6 +24,55 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 const CLEAN_UP: Duration = Duration::from_secs(5);
 /// More network threads than this bring nothing to 100 Gbit/s.
 const MAX_WORKERS: usize = 16;
+
+/// What is under way in this process, for its exit.
+static LIVE: PerProcess<Arc<Live>> = PerProcess::new();
+
+/// The most a process waits for clean-up at its exit (Y4).
+const EXIT_LIMIT: Duration = Duration::from_secs(2);
+
+#[derive(Default)]
+struct Live {
+    operations: Mutex<Vec<(u64, Cancel)>>,
+    next: AtomicU64,
+}
+
+/// One operation among those under way, until dropped.
+struct Entry(Arc<Live>, u64);
+
+impl Live {
+    fn enter(self: Arc<Self>, cancel: &Cancel) -> Entry {
+        let number = self.next.fetch_add(1, Relaxed);
+        self.operations.lock().unwrap_or_else(PoisonError::into_inner).push((number, cancel.clone()));
+        Entry(self, number)
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut operations = self.0.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        operations.retain(|(number, _)| *number != self.1);
+    }
+}
+
+/// Cancels what other threads still have under way and waits a little for its clean-up. Python calls it at exit.
+#[pyfunction]
+pub fn stop_all(py: Python<'_>) {
+    let Ok(live) = LIVE.get(|| Ok(Arc::default())) else { return };
+    py.detach(|| {
+        let started = Instant::now();
+        loop {
+            {
+                let operations = live.operations.lock().unwrap_or_else(PoisonError::into_inner);
+                if operations.is_empty() || started.elapsed() > EXIT_LIMIT {
+                    return;
+                }
+                operations.iter().for_each(|(_, cancel)| cancel.trigger());
+            }
+            std::thread::sleep(SLICE / 5);
+        }
+    });
+}
 
 static RUNTIME: PerProcess<Arc<Runtime>> = PerProcess::new();
 
@@ -61,7 +111,10 @@ pub fn wait<T: Send + 'static>(
 ) -> PyResult<T> {
     let (sender, ended) = sync_channel(1);
     let runtime = runtime().map_err(|error| to_python(py, error))?;
+    let live = LIVE.get(|| Ok(Arc::default())).map_err(|error| to_python(py, error))?;
+    let entry = live.enter(&watch.cancel);
     runtime.spawn(async move {
+        let _entry = entry;
         // The receiver may be gone after a second Ctrl-C.
         let _ = sender.send(work.await);
     });

@@ -50,9 +50,13 @@ impl Attempts {
         Self { fresh_connection, ..Self::default() }
     }
 
-    /// How often the request was sent.
     pub fn total(&self) -> u32 {
-        self.sent.max(1)
+        self.total.max(1)
+    }
+
+    /// Whether the request went out more than once, so that an earlier one may have done the work (C12).
+    pub(super) fn was_resent(&self) -> bool {
+        self.sent > 1
     }
 
     pub(super) fn in_row(&self) -> u32 {

@@ -263,7 +263,7 @@ impl S3Client {
         keys: &Option<Arc<Credentials>>,
     ) -> Result<Answer, Failure> {
         if is_success(&request.method, answer.status()) {
-            return Ok(answer);
+            return if speaks_s3(answer.headers()) { Ok(answer) } else { Err(classify::not_s3(request)) };
         }
         // An error body that breaks off still had a status.
         let body = answer.collect(MAX_ERROR_BODY).await.unwrap_or_default();
@@ -277,6 +277,7 @@ impl S3Client {
         let Failure { class, error, retry_after, rejected, clock_ahead } = failure;
         let config = &self.config().retry;
         let error = error.with_object(&request.bucket, &request.key).with_attempts(attempts.total());
+        let error = if attempts.was_resent() { error.after_resending() } else { error };
         let Verdict::Retry { backoff, costs } = attempts.failed(&class, config) else { return Err(error) };
         if costs {
             if !self.afford(&class).await {
@@ -316,6 +317,11 @@ impl S3Client {
             waited += wait;
         }
     }
+}
+
+/// Whether a success may come from a store at all: a web page has neither an ETag (most often) nor S3's headers.
+fn speaks_s3(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| name == http::header::ETAG || name.as_str().starts_with("x-amz-"))
 }
 
 /// No other 2xx is one (I7): a cache's 203 has shown nothing of the object. What a PUT must answer its actions check.

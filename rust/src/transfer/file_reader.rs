@@ -5,7 +5,6 @@
 //! before the part does means that the file shrank, and is an error.
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -97,7 +96,7 @@ impl Source {
             return Err(Error::local_errno(&path, Errno::ISDIR));
         }
         if !metadata.is_file() {
-            return Err(Error::local(&path, io::Error::other("not a regular file")));
+            return Err(Error::local_text(&path, Errno::INVAL, "not a regular file"));
         }
         let identity = Identity::of(&metadata);
         Ok(Self { file, path, identity })

@@ -92,7 +92,7 @@ fn is_special(mode: u32) -> bool {
 }
 
 fn not_regular(path: &Path) -> Error {
-    Error::local(path, io::Error::other("not a regular file"))
+    Error::local_text(path, Errno::INVAL, "not a regular file")
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd> {

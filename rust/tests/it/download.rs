@@ -30,7 +30,7 @@ async fn downloads_all(part: u64, concurrency: Option<usize>, direct_io: DirectI
         let report = world.downloads(&request, size, size).await;
         assert_full_object(&report, Algorithm::Crc64Nvme);
         assert_eq!(world.server.bytes_sent_twice(BUCKET, KEY), 0, "{size}");
-        assert_eq!(report.attempts, 1);
+        assert_eq!(report.attempts, report.parts, "nothing was asked for twice");
     }
 }
 

@@ -59,6 +59,15 @@ pub(super) fn status(answer: &Answer, body: &[u8], request: &Request) -> Failure
     Failure { retry_after, clock_ahead: ahead, ..Failure::new(class, error) }
 }
 
+/// A success that no store would give.
+pub(super) fn not_s3(request: &Request) -> Failure {
+    Failure::bad_answer(not_s3_text(&named(request)))
+}
+
+fn not_s3_text(object: &str) -> String {
+    format!("\"{object}\": the endpoint answered in a way S3 does not; is the endpoint URL right?")
+}
+
 /// The class and kind of an error the store put into an answer of status 200.
 pub(in crate::s3) fn code_in_success(error: &xml::ErrorBody, request: &Request) -> Failure {
     let facts = Facts {
@@ -99,7 +108,7 @@ fn class_and_kind(status: u16, code: Option<&str>, facts: Facts) -> (Class, Erro
             301 | 400 | 403,
             "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" | "",
         ) if facts.region.is_some() => facts.region.map_or(Class::Terminal, Class::Region),
-        (200..300, "") => Class::BadAnswer,
+        (200..=299, "") => Class::BadAnswer,
         (408 | 500 | 502 | 504, _) | (_, "InternalError" | "RequestTimeout" | "OperationAborted") => Class::Transient,
         (_, "ConditionalRequestConflict") if facts.repeats_conflicts => Class::Transient,
         _ => Class::Terminal,
@@ -148,7 +157,7 @@ fn describe(kind: ErrorKind, status: u16, code: Option<&str>, message: &str, req
         (ErrorKind::ObjectChanged, _) => format!("\"{object}\" is another version than the one asked for"),
         (ErrorKind::Throttled, _) => format!("the store asked to slow down: \"{object}\"{said}"),
         (_, None) if (300..400).contains(&status) => format!("\"{object}\": a redirect was refused"),
-        (_, None) => format!("\"{object}\": the endpoint answered in a way S3 does not; is the endpoint URL right?"),
+        (_, None) => not_s3_text(&object),
         _ => format!("\"{object}\"{said}"),
     }
 }
