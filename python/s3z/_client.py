@@ -169,8 +169,8 @@ class Client:
         Args:
             source: `s3://bucket/key`, literally; there are no wildcards.
             destination: a file, an existing directory or a path ending in `/` (the last segment of the key is
-                appended); None is the working directory. Missing parents are made. A FIFO or character device is
-                written in order.
+                appended); None is the working directory. Missing parents are made. FIFOs and devices are
+                refused.
             version_id: of the object; None is the current one.
             if_match: the ETag it must have.
             verify: `auto` compares with the stored checksum where there is one, `require` fails where there is none,

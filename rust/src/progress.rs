@@ -4,8 +4,8 @@
 //! the store; durable bytes are those written to the file or acknowledged. A count taken back after a failed
 //! attempt is subtracted, so neither ever exceeds the truth (Y7). `Cancel` is level-triggered: once set it stays.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -18,6 +18,8 @@ pub struct Progress {
     total: AtomicU64,
     objects: AtomicU64,
     objects_total: AtomicU64,
+    /// The id of a multipart upload that exists at the store and is neither completed nor aborted.
+    unfinished: Mutex<Option<String>>,
 }
 
 /// What `Progress` said at one moment.
@@ -38,6 +40,7 @@ impl Default for Progress {
             total: AtomicU64::new(UNKNOWN),
             objects: AtomicU64::new(0),
             objects_total: AtomicU64::new(1),
+            unfinished: Mutex::default(),
         }
     }
 }
@@ -58,6 +61,15 @@ impl Progress {
 
     pub fn add_durable(&self, bytes: u64) {
         self.durable.fetch_add(bytes, Relaxed);
+    }
+
+    /// Names what would stay at the store if nobody waited for the end, or that nothing would.
+    pub fn set_unfinished(&self, upload_id: Option<&str>) {
+        *self.unfinished.lock().unwrap_or_else(PoisonError::into_inner) = upload_id.map(str::to_owned);
+    }
+
+    pub fn unfinished(&self) -> Option<String> {
+        self.unfinished.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn object_done(&self) {

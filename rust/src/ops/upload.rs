@@ -109,11 +109,15 @@ impl Run<'_> {
 
     async fn multipart(&self) -> Result<TransferReport> {
         let upload_id = self.create().await?;
+        self.progress.set_unfinished(Some(&upload_id));
         let mut tasks = Tasks::new();
         let outcome = self.guard(self.send_and_complete(&upload_id, &mut tasks)).await;
         tasks.stop().await;
         match outcome {
-            Ok(report) => Ok(report),
+            Ok(report) => {
+                self.progress.set_unfinished(None);
+                Ok(report)
+            }
             Err(error) => Err(self.abort(&upload_id, error).await),
         }
     }
@@ -272,7 +276,10 @@ impl Run<'_> {
         let cancelled = cause.kind() == ErrorKind::Cancelled;
         let limit = if cancelled { ABORT_LIMIT_CANCELLED } else { ABORT_LIMIT };
         match tokio::time::timeout(limit, self.abort_rounds(upload_id)).await {
-            Ok(Ok(())) => cause,
+            Ok(Ok(())) => {
+                self.progress.set_unfinished(None);
+                cause
+            }
             _ => cause.with_upload_id(upload_id),
         }
     }

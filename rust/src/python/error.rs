@@ -61,7 +61,7 @@ fn service(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
 fn message(error: &Error) -> String {
     let text = error.message();
     match (error.bucket(), error.key().unwrap_or_default()) {
-        (Some(bucket), key) if !text.contains(bucket) => {
+        (Some(bucket), key) if !text.contains("s3://") && !text.contains("bucket \"") => {
             format!("\"{}\": {text}", escape(&format!("s3://{bucket}/{key}"), MAX_SHOWN))
         }
         _ => text.to_owned(),

@@ -4,7 +4,7 @@
 //! the waiting thread (Y1, Y7). An exception there, Ctrl-C among them, cancels the operation and waits for its
 //! clean-up, but not for ever: a second one returns at once (Y2). Nothing is started at import.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,6 +35,8 @@ const EXIT_LIMIT: Duration = Duration::from_secs(2);
 struct Live {
     operations: Mutex<Vec<(u64, Cancel)>>,
     next: AtomicU64,
+    /// Set once the interpreter is on its way out.
+    exiting: AtomicBool,
 }
 
 /// One operation among those under way, until dropped.
@@ -59,6 +61,7 @@ impl Drop for Entry {
 #[pyfunction]
 pub fn stop_all(py: Python<'_>) {
     let Ok(live) = LIVE.get(|| Ok(Arc::default())) else { return };
+    live.exiting.store(true, Relaxed);
     py.detach(|| {
         let started = Instant::now();
         loop {
@@ -112,7 +115,7 @@ pub fn wait<T: Send + 'static>(
     let (sender, ended) = sync_channel(1);
     let runtime = runtime().map_err(|error| to_python(py, error))?;
     let live = LIVE.get(|| Ok(Arc::default())).map_err(|error| to_python(py, error))?;
-    let entry = live.enter(&watch.cancel);
+    let entry = live.clone().enter(&watch.cancel);
     runtime.spawn(async move {
         let _entry = entry;
         // The receiver may be gone after a second Ctrl-C.
@@ -121,6 +124,7 @@ pub fn wait<T: Send + 'static>(
     let mut delivered = Instant::now();
     loop {
         match next_slice(py, &ended) {
+            Some(Err(error)) if error.kind() == ErrorKind::Cancelled && live.exiting.load(Relaxed) => rest(py),
             Some(outcome) => {
                 let value = outcome.map_err(|error| to_python(py, error))?;
                 deliver(watch)?;
@@ -135,11 +139,31 @@ pub fn wait<T: Send + 'static>(
                 if let Err(exception) = interrupted {
                     watch.cancel.trigger();
                     clean_up(py, &ended);
+                    name_what_is_left(py, watch, &exception);
                     return Err(exception);
                 }
             }
         }
     }
+}
+
+/// A second Ctrl-C, or a store that does not answer, ends the clean-up early: then the exception says what stays.
+fn name_what_is_left(py: Python<'_>, watch: &Watch<'_>, exception: &PyErr) {
+    if let Some(upload_id) = watch.progress.unfinished() {
+        let note = format!("the multipart upload {upload_id} was not aborted and may cost storage");
+        // Without the note the exception is still the right one.
+        let _ = exception.value(py).call_method1("add_note", (note,));
+    }
+}
+
+/// A daemon thread whose transfer was stopped by the exit has nobody left to tell: it stays here until the process
+/// is gone, as the interpreter itself would hold it.
+fn rest(py: Python<'_>) -> ! {
+    py.detach(|| {
+        loop {
+            std::thread::sleep(EXIT_LIMIT);
+        }
+    })
 }
 
 /// Waits for a cancelled operation to end, unless a second signal comes.

@@ -263,7 +263,8 @@ impl S3Client {
         keys: &Option<Arc<Credentials>>,
     ) -> Result<Answer, Failure> {
         if is_success(&request.method, answer.status()) {
-            return if speaks_s3(answer.headers()) { Ok(answer) } else { Err(classify::not_s3(request)) };
+            let proved = !is_about_bytes(request) || speaks_s3(answer.headers());
+            return if proved { Ok(answer) } else { Err(classify::not_s3(request)) };
         }
         // An error body that breaks off still had a status.
         let body = answer.collect(MAX_ERROR_BODY).await.unwrap_or_default();
@@ -317,6 +318,12 @@ impl S3Client {
             waited += wait;
         }
     }
+}
+
+/// Whether nothing but the head can tell that a store answered: other answers are XML, or empty.
+fn is_about_bytes(request: &Request) -> bool {
+    let plain = request.query.iter().all(|(name, _)| name == "versionId");
+    plain && !request.key.is_empty() && request.method != Method::DELETE
 }
 
 /// Whether a success may come from a store at all: a web page has neither an ETag (most often) nor S3's headers.
