@@ -8,18 +8,23 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::transfer::buffers::Buffer;
-use crate::transfer::lanes::Lane;
+use crate::transfer::lanes::{Lane, Lanes};
 
 pub struct FileReader {
     source: Arc<Source>,
-    lane: Lane,
+    lanes: Vec<Lane>,
+    turn: AtomicUsize,
 }
+
+/// Lanes that read one file: a copy out of the page cache and a checksum keep one processor busy.
+const LANES_PER_FILE: usize = 2;
 
 struct Source {
     file: File,
@@ -49,10 +54,11 @@ impl Identity {
 
 impl FileReader {
     /// Opens a regular file; anything else is refused before a request is made.
-    pub async fn open(lane: Lane, path: &Path) -> Result<Self> {
+    pub async fn open(lanes: &Lanes, path: &Path) -> Result<Self> {
         let path = path.to_owned();
-        let source = lane.call(move || Source::open(path)).await?;
-        Ok(Self { source: Arc::new(source), lane })
+        let lanes = lanes.pick_some(LANES_PER_FILE);
+        let source = lanes[0].call(move || Source::open(path)).await?;
+        Ok(Self { source: Arc::new(source), lanes, turn: AtomicUsize::new(0) })
     }
 
     pub fn size(&self) -> u64 {
@@ -75,13 +81,14 @@ impl FileReader {
             let value = then(&buffer);
             Ok((buffer, value))
         };
-        self.lane.call(job).await
+        let turn = self.turn.fetch_add(1, Relaxed);
+        self.lanes[turn % self.lanes.len()].call(job).await
     }
 
     /// Fails if the file is no longer what was opened, or its name now means another one.
     pub async fn check_unchanged(&self) -> Result<()> {
         let source = self.source.clone();
-        self.lane.call(move || source.check_unchanged()).await
+        self.lanes[0].call(move || source.check_unchanged()).await
     }
 }
 
@@ -134,7 +141,6 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
     use crate::transfer::buffers::Pool;
-    use crate::transfer::lanes::Lanes;
 
     fn empty_buffer() -> Buffer {
         Buffer::take(&Arc::new(Pool::default()), None)
@@ -145,7 +151,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         std::fs::write(&path, b"0123456789").unwrap();
-        let reader = FileReader::open(Lanes::start().unwrap().pick(), &path).await.unwrap();
+        let reader = FileReader::open(&Lanes::start().unwrap(), &path).await.unwrap();
         assert_eq!(reader.size(), 10);
         let (buffer, sum) = reader.read(empty_buffer(), 3, 4, |bytes| bytes.len()).await.unwrap();
         assert_eq!((&*buffer, sum), (&b"3456"[..], 4));
@@ -163,7 +169,7 @@ mod tests {
     async fn refuses_what_is_no_file() {
         let lanes = Lanes::start().unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let error = FileReader::open(lanes.pick(), dir.path()).await.err().unwrap();
+        let error = FileReader::open(&lanes, dir.path()).await.err().unwrap();
         assert_eq!(error.errno(), Some(Errno::ISDIR.raw_os_error()));
         let fifo = dir.path().join("fifo");
         rustix::fs::mknodat(
@@ -174,8 +180,8 @@ mod tests {
             0,
         )
         .unwrap();
-        assert_eq!(FileReader::open(lanes.pick(), &fifo).await.err().unwrap().kind(), ErrorKind::LocalIo);
-        let missing = FileReader::open(lanes.pick(), &dir.path().join("none")).await.err().unwrap();
+        assert_eq!(FileReader::open(&lanes, &fifo).await.err().unwrap().kind(), ErrorKind::LocalIo);
+        let missing = FileReader::open(&lanes, &dir.path().join("none")).await.err().unwrap();
         assert_eq!(missing.errno(), Some(Errno::NOENT.raw_os_error()));
     }
 }
