@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import shutil
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import s3z
+
+# A run under nohup, or a CI without a terminal, would hand its ignored SIGHUP down to every command tested here.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _OURS = re.compile(r"AWS_|S3Z_|S3_ENDPOINT_URL$|(REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|SSL_CERT_FILE)$|NO_COLOR$")
 _PROXY = re.compile(r"(https?|all|no)_proxy$", re.IGNORECASE)
