@@ -14,7 +14,7 @@ use crate::config::{BUFFER_SIZE, BUFFERS_PER_REQUEST, DOWNLOAD_BUFFERS, DirectIo
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::adapt::Adaption;
 use crate::ops::discover::{Received, Shape, StoredSum, Verify, discover, require};
-use crate::ops::engine::Engine;
+use crate::ops::engine::{Engine, unless_late};
 use crate::ops::receive::{Receipt, Receiver};
 use crate::ops::report::{TransferReport, Verification};
 use crate::ops::tasks::Tasks;
@@ -188,19 +188,8 @@ impl Run<'_> {
 
     /// `work`, unless it is cancelled or the deadline comes first.
     async fn guard<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let deadline = self.request.deadline.map(|limit| tokio::time::Instant::from_std(self.started + limit));
-        let late = async {
-            match deadline {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => Err(Error::cancelled()),
-            () = late => Err(Error::new(ErrorKind::Timeout, "the deadline came before the end of the download")),
-            done = work => done,
-        }
+        let deadline = self.request.deadline.map(|limit| self.started + limit);
+        unless_late(self.cancel, deadline, "download", work).await
     }
 
     /// Discovery, then the temp file.

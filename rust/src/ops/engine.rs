@@ -1,10 +1,11 @@
 //! What all operations of a client share: the S3 client, the byte budget, the I/O threads.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::config::ClientConfig;
 use crate::credentials::Signing;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Cancel;
 use crate::s3::client::S3Client;
 use crate::transfer::lanes::Lanes;
@@ -31,4 +32,30 @@ pub async fn unless_cancelled<T>(cancel: &Cancel, work: impl Future<Output = Res
         () = cancel.cancelled() => Err(Error::cancelled()),
         done = work => done,
     }
+}
+
+/// The same, or `Timeout` once the deadline has come; `transfer` is what the error calls the work.
+pub async fn unless_late<T>(
+    cancel: &Cancel,
+    deadline: Option<Instant>,
+    transfer: &str,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let late = async {
+        match deadline {
+            Some(at) => tokio::time::sleep_until(at.into()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let timely = async {
+        tokio::select! {
+            biased;
+            () = late => {
+                let text = format!("the deadline came before the end of the {transfer}");
+                Err(Error::new(ErrorKind::Timeout, text))
+            }
+            done = work => done,
+        }
+    };
+    unless_cancelled(cancel, timely).await
 }

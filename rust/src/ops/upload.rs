@@ -12,7 +12,7 @@ use crate::checksum::{self, Algorithm};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::adapt::Adaption;
 use crate::ops::complete::complete;
-use crate::ops::engine::Engine;
+use crate::ops::engine::{Engine, unless_late};
 use crate::ops::report::{TransferReport, Verification};
 use crate::ops::tasks::Tasks;
 use crate::ops::upload_parts::{PartSource, buffers_for};
@@ -145,18 +145,8 @@ impl Run<'_> {
 
     /// `work`, unless it is cancelled or the deadline comes first.
     async fn guard<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let late = async {
-            match self.request.deadline {
-                Some(limit) => tokio::time::sleep_until((self.started + limit).into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => Err(Error::cancelled()),
-            () = late => Err(Error::new(ErrorKind::Timeout, "the deadline came before the end of the upload")),
-            done = work => done,
-        }
+        let deadline = self.request.deadline.map(|limit| self.started + limit);
+        unless_late(self.cancel, deadline, "upload", work).await
     }
 
     async fn send_and_complete(&self, upload_id: &str, tasks: &mut Tasks<Sent>) -> Result<TransferReport> {

@@ -135,8 +135,9 @@ impl S3Client {
         let mut request = put.object.request(Method::PUT).payload(put.payload);
         request.headers = put.headers;
         request.progress = put.progress;
-        if let Some((algorithm, value)) = put.checksum {
-            request = request.header(algorithm.header(), checksum::encode(algorithm, value));
+        let ours = put.checksum.map(|(algorithm, value)| (algorithm, checksum::encode(algorithm, value)));
+        if let Some((algorithm, value)) = &ours {
+            request = request.header(algorithm.header(), value);
         }
         let mut attempts = Attempts::default();
         let answer = self.send(&request, &mut attempts).await?;
@@ -145,7 +146,6 @@ impl S3Client {
             return Err(Error::new(ErrorKind::Service, text).with_object(&put.object.bucket, &put.object.key));
         }
         let stored = stored(&answer, put.checksum.map(|(algorithm, _)| algorithm));
-        let ours = put.checksum.map(|(algorithm, value)| (algorithm, checksum::encode(algorithm, value)));
         if stored.echoed.is_some() && stored.echoed != ours {
             let text = "the store repeats another checksum than was sent";
             return Err(Error::integrity(text).with_object(&put.object.bucket, &put.object.key));
