@@ -7,10 +7,12 @@
 //! call is a job on an I/O lane.
 
 pub mod buffers;
+pub mod extent;
 pub mod file_reader;
 pub mod file_writer;
 pub mod governor;
 pub mod lanes;
+pub mod ledger;
 pub mod part;
 pub mod scheduler;
 pub mod temp_file;
