@@ -223,6 +223,14 @@ impl RunningCrcs {
         Self { digests, len: 0 }
     }
 
+    pub fn of(algorithms: impl Iterator<Item = Algorithm>) -> Self {
+        let mut running = Self::none();
+        for algorithm in algorithms {
+            running.digests[algorithm.index()] = Some(Digest::new(algorithm.kernel()));
+        }
+        running
+    }
+
     /// For bytes that arrive before the stored algorithm is known (C2).
     pub fn all() -> Self {
         Self { digests: Algorithm::ALL.map(|algorithm| Some(Digest::new(algorithm.kernel()))), len: 0 }

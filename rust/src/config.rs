@@ -69,6 +69,8 @@ pub struct TransferConfig {
     pub memory_limit: u64,
     pub direct_io: DirectIo,
     pub direct_io_threshold: u64,
+    /// A download of at least so many bytes keeps a ledger, so that it can be gone on with (F12).
+    pub resume_threshold: u64,
 }
 
 /// Part size where none is given: what S3 serves at full speed, and 10,000 of them hold 78 GiB.
@@ -98,6 +100,7 @@ impl Default for TransferConfig {
             memory_limit: MAX_DEFAULT_MEMORY,
             direct_io: DirectIo::Auto,
             direct_io_threshold: 64 * MIB,
+            resume_threshold: 64 * MIB,
         }
     }
 }

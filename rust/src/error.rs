@@ -51,6 +51,7 @@ struct Inner {
     host_id: Option<String>,
     upload_id: Option<String>,
     attempts: u32,
+    kept: u64,
     path: Option<PathBuf>,
     errno: Option<i32>,
     needs_restart: bool,
@@ -133,6 +134,13 @@ impl Error {
         self
     }
 
+    /// So many bytes are kept beside the destination: the same call goes on from there.
+    #[must_use]
+    pub fn keeping(mut self, bytes: u64) -> Self {
+        self.0.kept = bytes;
+        self
+    }
+
     /// What failed cannot go on where it broke, but might if begun anew.
     #[must_use]
     pub fn needing_restart(mut self) -> Self {
@@ -187,6 +195,11 @@ impl Error {
 
     pub fn upload_id(&self) -> Option<&str> {
         self.0.upload_id.as_deref()
+    }
+
+    /// Bytes of the transfer that are kept for the next run; 0: none.
+    pub fn kept(&self) -> u64 {
+        self.0.kept
     }
 
     pub fn attempts(&self) -> u32 {

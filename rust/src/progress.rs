@@ -18,6 +18,8 @@ pub struct Progress {
     total: AtomicU64,
     objects: AtomicU64,
     objects_total: AtomicU64,
+    /// Bytes of a download that did not end, kept beside its destination.
+    kept: AtomicU64,
     /// The id of a multipart upload that exists at the store and is neither completed nor aborted.
     unfinished: Mutex<Option<String>>,
 }
@@ -40,6 +42,7 @@ impl Default for Progress {
             total: AtomicU64::new(UNKNOWN),
             objects: AtomicU64::new(0),
             objects_total: AtomicU64::new(1),
+            kept: AtomicU64::new(0),
             unfinished: Mutex::default(),
         }
     }
@@ -61,6 +64,20 @@ impl Progress {
 
     pub fn add_durable(&self, bytes: u64) {
         self.durable.fetch_add(bytes, Relaxed);
+    }
+
+    /// Takes back what will be written once more.
+    pub fn take_back_durable(&self, bytes: u64) {
+        self.durable.fetch_sub(bytes, Relaxed);
+    }
+
+    /// Says how much of a transfer that ended early is kept for the next run.
+    pub fn set_kept(&self, bytes: u64) {
+        self.kept.store(bytes, Relaxed);
+    }
+
+    pub fn kept(&self) -> u64 {
+        self.kept.load(Relaxed)
     }
 
     /// Names what would stay at the store if nobody waited for the end, or that nothing would.

@@ -1,16 +1,14 @@
-//! Discovery: the first ranged GET tells size, version and first bytes; a HEAD beside it tells the checksum.
+//! Discovery: the first ranged GET tells size, version and first bytes.
 //!
-//! No HEAD comes before the GET (I1), and the ranges do not wait for it (C4). What cannot be ranged, because the
-//! object is empty or its version cannot be pinned, is fetched by one plain GET (I4, I10).
+//! No HEAD comes before it (I1). What cannot be ranged, because the object is empty or its version cannot be pinned,
+//! is fetched by one plain GET (I4, I10). Where an earlier run left something, the first range is the first that it
+//! lacks, asked for of that version only.
 
-use std::sync::{Arc, OnceLock};
-
-use crate::checksum::{Algorithm, RunningCrcs};
-use crate::error::{Error, ErrorKind, Result};
-use crate::ops::tasks::Tasks;
+use crate::error::{ErrorKind, Result};
 use crate::s3::body::ObjectBody;
-use crate::s3::client::{GetRequest, ObjectRef, S3Client};
-use crate::s3::object::{ObjectHead, ObjectIdentity, StoredChecksum};
+use crate::s3::client::{GetRequest, S3Client};
+use crate::s3::object::ObjectIdentity;
+use crate::transfer::ledger::Found;
 
 /// How the object may be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,87 +36,42 @@ fn is_whole(body: &ObjectBody) -> bool {
     matches!(body.range(), (0, None)) || body.range() == (0, Some(body.identity().size))
 }
 
-/// What was fetched: of which version, and how many bytes.
-pub struct Received<'a> {
-    pub identity: &'a ObjectIdentity,
-    pub bytes: u64,
+/// The first answer to a download that goes on.
+pub enum Resumed {
+    /// The first range that is missing.
+    Body(ObjectBody),
+    /// Nothing is missing, if what was left proves intact; the object is still that version.
+    Complete(ObjectIdentity),
+    /// The store holds another version now.
+    Stale,
 }
 
-/// The checksum the store holds, asked for while bytes already flow.
-pub struct StoredSum {
-    head: Tasks<ObjectHead>,
-    /// Set once it is known which algorithm will be compared, if any.
-    wanted: Arc<OnceLock<Option<Algorithm>>>,
-}
-
-impl StoredSum {
-    /// Asks for it; `None` where nothing is to be compared.
-    pub fn ask(client: &S3Client, object: &ObjectRef, compare: bool) -> Self {
-        let wanted = Arc::new(OnceLock::new());
-        let mut head = Tasks::new();
-        if compare {
-            let (client, object, wanted) = (client.clone(), object.clone(), wanted.clone());
-            head.spawn(async move {
-                let answer = client.head_object(&object, None).await;
-                let algorithm = match answer.as_ref().map(|head| &head.checksum) {
-                    Ok(StoredChecksum::FullObject(algorithm, _)) => Some(*algorithm),
-                    _ => None,
-                };
-                let _ = wanted.set(algorithm);
-                answer
-            });
-        } else {
-            let _ = wanted.set(None);
-        }
-        Self { head, wanted }
+/// Opens the first range that `found` lacks, if the object is still the version it was of (F13).
+pub async fn discover_rest(client: &S3Client, get: &GetRequest, found: &Found, part_size: u64) -> Result<Resumed> {
+    let head = &found.head;
+    if get.if_match.as_ref().is_some_and(|wanted| *wanted != head.etag) {
+        return Ok(Resumed::Stale);
     }
-
-    /// What to compute over the bytes of a range that starts now (C2).
-    pub fn running(&self) -> RunningCrcs {
-        match self.wanted.get() {
-            Some(Some(algorithm)) => RunningCrcs::only(*algorithm),
-            Some(None) => RunningCrcs::none(),
-            None => RunningCrcs::all(),
-        }
-    }
-
-    /// Waits for the answer and makes sure that it is about the version that was fetched (C4). An inner error says
-    /// why there is nothing to compare with.
-    pub async fn of(&mut self, client: &S3Client, object: &ObjectRef, got: &Received<'_>) -> StoredChecksum {
-        let same = |head: &ObjectHead| head.identity.etag == got.identity.etag && head.identity.size == got.bytes;
-        let refused = |error: &Error| StoredChecksum::NotUsable(format!("asking for the checksum failed: {error}"));
-        let mut head = match self.head.next().await {
-            None => return StoredChecksum::None,
-            Some(Err(error)) => return refused(&error),
-            Some(Ok(head)) => head,
+    let Some(gap) = found.first_gap() else {
+        return match client.head_object(&get.object, Some(&head.etag)).await {
+            Ok(now) if now.identity.size == head.size && now.identity.etag.as_ref() == Some(&head.etag) => {
+                Ok(Resumed::Complete(now.identity))
+            }
+            Ok(_) => Ok(Resumed::Stale),
+            Err(error) if is_another_version(error.kind(), error.status()) => Ok(Resumed::Stale),
+            Err(error) => Err(error),
         };
-        if !same(&head) {
-            head = match client.head_object(object, got.identity.strong_etag()).await {
-                Err(error) => return refused(&error),
-                Ok(head) => head,
-            };
-        }
-        if !same(&head) {
-            return StoredChecksum::NotUsable("the store tells the checksum of another version".into());
-        }
-        head.checksum
-    }
-
-    pub async fn stop(&mut self) {
-        self.head.stop().await;
+    };
+    let end = found.gap_end(gap).min(gap.saturating_add(part_size));
+    let rest = GetRequest { range: Some(gap..end), if_match: Some(head.etag.clone()), ..get.clone() };
+    match client.get_object(rest).await {
+        Ok(body) if body.identity().size == head.size && body.range().0 == gap => Ok(Resumed::Body(body)),
+        Ok(_) => Ok(Resumed::Stale),
+        Err(error) if is_another_version(error.kind(), error.status()) => Ok(Resumed::Stale),
+        Err(error) => Err(error),
     }
 }
 
-/// Whether and how strictly content is compared with the stored checksum (C1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Verify {
-    #[default]
-    Auto,
-    Require,
-    Off,
-}
-
-/// A typed refusal where `require` finds nothing to compare with.
-pub fn require(why: &str) -> Error {
-    Error::new(ErrorKind::Integrity, format!("verify is \"require\", but {why}"))
+fn is_another_version(kind: ErrorKind, status: Option<u16>) -> bool {
+    matches!(kind, ErrorKind::ObjectChanged | ErrorKind::RangesIgnored) || matches!(status, Some(412 | 416))
 }

@@ -1,32 +1,31 @@
 //! Download of one object to a file.
 //!
-//! Flow: check the destination → discovery, and a HEAD beside it → temp file of full size → ranges as spawned
-//! tasks under gate and byte budget → all joined → coverage, checksum → published by rename. Whatever fails first
-//! stops the rest: tasks are stopped and awaited, the writer is drained, the temp file goes, the destination stays
-//! as it was.
+//! Flow: check the destination, look for what an earlier run left → discovery, and a HEAD beside it → temp file and
+//! ledger → ranges as spawned tasks under gate and byte budget, while what was left is read back → all joined →
+//! coverage, checksum → published by rename. Whatever fails first stops the rest: tasks are stopped and awaited, the
+//! writer is drained, the destination stays as it was, and the temp file goes, or stays for the next run.
+//! `run.rs` is one try from beginning to end, `fetch.rs` its ranges, `verify.rs` its verdict.
+
+mod fetch;
+mod run;
+mod verify;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::checksum::{self, Algorithm, Sums};
-use crate::config::{BUFFER_SIZE, BUFFERS_PER_REQUEST, DOWNLOAD_BUFFERS, DirectIo, check_part_size};
+use sha2::{Digest, Sha256};
+
+use crate::config::{DirectIo, check_part_size};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ops::adapt::Adaption;
-use crate::ops::discover::{Received, Shape, StoredSum, Verify, discover, require};
-use crate::ops::engine::{Engine, unless_late};
-use crate::ops::receive::{Receipt, Receiver};
-use crate::ops::report::{TransferReport, Verification};
-use crate::ops::tasks::Tasks;
+use crate::ops::discover::Shape;
+use crate::ops::engine::Engine;
+use crate::ops::report::TransferReport;
+use crate::ops::stored::Verify;
 use crate::progress::{Cancel, Progress};
-use crate::s3::body::ObjectBody;
-use crate::s3::client::{GetRequest, ObjectRef};
-use crate::s3::object::{ObjectIdentity, StoredChecksum};
-use crate::transfer::buffers::ALIGNMENT;
-use crate::transfer::file_writer::{FileWriter, WriterConfig};
-use crate::transfer::part::{download_part_size, ranges};
-use crate::transfer::scheduler::{Gate, Permit};
-use crate::transfer::temp_file::{Destination, Publish};
+use crate::s3::client::ObjectRef;
+use crate::transfer::part::download_part_size;
+use run::{End, Run};
 
 #[derive(Debug, Clone)]
 pub struct DownloadRequest {
@@ -36,6 +35,8 @@ pub struct DownloadRequest {
     pub verify: Verify,
     /// Start over once if the object changes meanwhile (I5); never when the caller pinned a version.
     pub restart_on_change: bool,
+    /// Go on with what an earlier run left, and leave something if this one is interrupted (F12).
+    pub resume: bool,
     pub overwrite: bool,
     pub durable: bool,
     pub deadline: Option<Duration>,
@@ -54,6 +55,7 @@ impl DownloadRequest {
             if_match: None,
             verify: Verify::Auto,
             restart_on_change: false,
+            resume: true,
             overwrite: true,
             durable: false,
             deadline: None,
@@ -72,6 +74,24 @@ impl DownloadRequest {
             return Err(Error::config("max_concurrency must be at least 1"));
         }
         Ok(())
+    }
+
+    /// What a ledger recognises the object by: a hash, so that it holds no name and no URL (S10).
+    fn object_hash(&self, endpoint_url: Option<&str>) -> [u8; 32] {
+        let version = self.object.version_id.as_deref();
+        let mut hash = Sha256::new();
+        for field in [
+            endpoint_url.map(|url| url.trim_end_matches('/')),
+            Some(&self.object.bucket),
+            Some(&self.object.key),
+            version,
+        ] {
+            // Length and presence first, so that no two lists of fields read the same.
+            hash.update([u8::from(field.is_some())]);
+            hash.update((field.map_or(0, str::len) as u64).to_le_bytes());
+            hash.update(field.unwrap_or_default());
+        }
+        hash.finalize().into()
     }
 }
 
@@ -112,244 +132,25 @@ pub async fn download(
     }
 }
 
-/// How one try ended, if not with an error.
-enum End {
-    Published(TransferReport),
-    /// All came, but not what the store holds the checksum of; nothing was published.
-    Mismatch(Error),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What the checksum says.
-enum Verdict {
-    Proved(Verification),
-    Mismatch(Error),
-}
-
-/// One try at the whole download.
-struct Run<'a> {
-    engine: &'a Engine,
-    request: &'a DownloadRequest,
-    progress: &'a Arc<Progress>,
-    cancel: &'a Cancel,
-    shape: Shape,
-    /// Over new connections, after a checksum mismatch.
-    refetch: bool,
-    started: Instant,
-}
-
-/// What lives from discovery to publishing.
-struct Parts {
-    identity: ObjectIdentity,
-    writer: Arc<FileWriter>,
-    tasks: Tasks<Receipt>,
-    receipts: Vec<Receipt>,
-    stored: StoredSum,
-}
-
-impl Run<'_> {
-    async fn go(&self) -> Result<End> {
-        let lane = self.engine.lanes.pick();
-        let (path, overwrite) = (self.request.destination.clone(), self.request.overwrite);
-        let destination = lane.call(move || Destination::prepare(&path, overwrite)).await?;
-        let config = &self.engine.client.config().transfer;
-        let mut adaption = Adaption::new(&self.engine.client, config, self.request.max_concurrency);
-        let compare = self.request.verify != Verify::Off;
-        let mut stored = StoredSum::ask(&self.engine.client, &self.request.object, compare);
-        let opened = self.guard(self.open(destination, &adaption)).await;
-        let (body, permit, writer) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                stored.stop().await;
-                return Err(error);
-            }
+    #[test]
+    fn objects_are_told_apart_without_being_named() {
+        let hash = |bucket: &str, key: &str, version: Option<&str>, endpoint: Option<&str>| {
+            let object = ObjectRef { bucket: bucket.into(), key: key.into(), version_id: version.map(str::to_owned) };
+            DownloadRequest::new(object, "x").object_hash(endpoint)
         };
-        let identity = body.identity().clone();
-        let mut parts = Parts { identity, writer, tasks: Tasks::new(), receipts: Vec::new(), stored };
-        let writer = parts.writer.clone();
-        let outcome = tokio::select! {
-            biased;
-            error = writer.failed() => Err(error),
-            outcome = self.guard(self.fetch(&mut parts, &mut adaption, body, permit)) => outcome,
-        };
-        let outcome = match outcome {
-            Ok(Verdict::Proved(verified)) => {
-                self.publish(&parts).await.map(|size| End::Published(self.report(&parts, size, verified)))
-            }
-            Ok(Verdict::Mismatch(error)) => Ok(End::Mismatch(error)),
-            Err(error) => Err(error),
-        };
-        parts.tasks.stop().await;
-        parts.stored.stop().await;
-        if !matches!(outcome, Ok(End::Published(_))) {
-            parts.writer.discard().await;
-        }
-        outcome
+        let one = hash("bucket", "key", None, Some("http://host"));
+        assert_eq!(one, hash("bucket", "key", None, Some("http://host/")));
+        let others = [
+            hash("bucke", "tkey", None, Some("http://host")),
+            hash("bucket", "key", Some(""), Some("http://host")),
+            hash("bucket", "ke", Some("y"), Some("http://host")),
+            hash("bucket", "key", None, Some("http://other")),
+            hash("bucket", "key", None, None),
+        ];
+        assert!(others.iter().all(|other| *other != one));
     }
-
-    /// `work`, unless it is cancelled or the deadline comes first.
-    async fn guard<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let deadline = self.request.deadline.map(|limit| self.started + limit);
-        unless_late(self.cancel, deadline, "download", work).await
-    }
-
-    /// Discovery, then the temp file.
-    async fn open(
-        &self,
-        destination: Destination,
-        adaption: &Adaption,
-    ) -> Result<(ObjectBody, Arc<Permit>, Arc<FileWriter>)> {
-        let permit = self.permit(&adaption.gate).await;
-        let body = discover(&self.engine.client, &self.get_request(), self.shape).await?;
-        let identity = body.identity();
-        let size = body.range().1.map(|_| identity.size);
-        if let Some(size) = size {
-            self.progress.set_total(size);
-        }
-        let transfer = &self.engine.client.config().transfer;
-        let aligned = match self.shape {
-            Shape::Ranged(part) => part % ALIGNMENT as u64 == 0,
-            Shape::Whole => true,
-        };
-        let config = WriterConfig {
-            size,
-            direct: self.request.direct_io.unwrap_or(transfer.direct_io),
-            aligned,
-            direct_threshold: transfer.direct_io_threshold,
-        };
-        let writer = FileWriter::create(&self.engine.lanes, destination, config, self.progress.clone()).await?;
-        Ok((body, permit, Arc::new(writer)))
-    }
-
-    fn get_request(&self) -> GetRequest {
-        GetRequest {
-            object: self.request.object.clone(),
-            range: None,
-            if_match: self.request.if_match.clone(),
-            checksums: self.request.verify != Verify::Off,
-            fresh_connection: self.refetch,
-        }
-    }
-
-    async fn permit(&self, gate: &Arc<Gate>) -> Arc<Permit> {
-        let most = match self.shape {
-            Shape::Ranged(part) => part.div_ceil(BUFFER_SIZE as u64),
-            Shape::Whole => u64::MAX,
-        };
-        let share = (DOWNLOAD_BUFFERS / gate.limit()).clamp(1, BUFFERS_PER_REQUEST);
-        let buffers = most.min(share as u64) as usize;
-        self.engine.scheduler.acquire(gate.enter().await, buffers).await
-    }
-
-    /// All ranges, each as a task of its own; then the checksum of the whole.
-    async fn fetch(
-        &self,
-        parts: &mut Parts,
-        adaption: &mut Adaption,
-        first: ObjectBody,
-        permit: Arc<Permit>,
-    ) -> Result<Verdict> {
-        let (_, first_end) = first.range();
-        let receiver = self.receiver(parts, permit);
-        parts.tasks.spawn(receiver.receive(first));
-        let size = parts.identity.size;
-        let mut rest = match (self.shape, first_end) {
-            (Shape::Ranged(part_size), Some(end)) => Some(ranges(end, size, part_size).peekable()),
-            _ => None,
-        };
-        let gate = adaption.gate.clone();
-        let mut permit = Box::pin(self.permit(&gate));
-        loop {
-            let more = rest.as_mut().is_some_and(|rest| rest.peek().is_some());
-            if !more && parts.tasks.is_empty() {
-                break;
-            }
-            tokio::select! {
-                biased;
-                Some(ended) = parts.tasks.next(), if !parts.tasks.is_empty() => parts.receipts.push(ended?),
-                permit_now = &mut permit, if more => {
-                    permit.set(self.permit(&gate));
-                    if let Some(range) = rest.as_mut().and_then(Iterator::next) {
-                        self.spawn_range(parts, range, permit_now);
-                    }
-                }
-                () = adaption.tick() => adaption.adapt(&self.engine.client, self.progress, parts.writer.queued()).await,
-            }
-        }
-        self.verify(parts).await
-    }
-
-    fn receiver(&self, parts: &Parts, permit: Arc<Permit>) -> Receiver {
-        Receiver {
-            permit,
-            writer: parts.writer.clone(),
-            progress: self.progress.clone(),
-            running: parts.stored.running(),
-        }
-    }
-
-    fn spawn_range(&self, parts: &mut Parts, range: std::ops::Range<u64>, permit: Arc<Permit>) {
-        let receiver = self.receiver(parts, permit);
-        let (client, identity) = (self.engine.client.clone(), parts.identity.clone());
-        let get = GetRequest { range: Some(range), ..self.get_request() };
-        parts.tasks.spawn(async move {
-            let body = ObjectBody::open_pinned(client, get, identity).await?;
-            receiver.receive(body).await
-        });
-    }
-
-    /// Compares the checksum over all bytes with the stored one (C3, C8).
-    async fn verify(&self, parts: &mut Parts) -> Result<Verdict> {
-        let length = |why: String| Verdict::Proved(Verification::Length(why));
-        if self.request.verify == Verify::Off {
-            return Ok(length("verification is off".into()));
-        }
-        parts.receipts.sort_by_key(|receipt| receipt.start);
-        let sums = parts.receipts.iter().fold(Sums::empty(), |sums, receipt| sums.then(&receipt.sums));
-        let got = Received { identity: &parts.identity, bytes: sums.len };
-        let why = match parts.stored.of(&self.engine.client, &self.request.object, &got).await {
-            StoredChecksum::FullObject(algorithm, expected) => match sums.value(algorithm) {
-                Some(actual) if actual == expected => return Ok(Verdict::Proved(Verification::FullObject(algorithm))),
-                Some(actual) => return Ok(Verdict::Mismatch(mismatch(algorithm, expected, actual))),
-                None => format!("{} was not computed over all ranges", algorithm.name()),
-            },
-            StoredChecksum::Damaged(why) => return Err(Error::integrity(why)),
-            StoredChecksum::NotUsable(why) => why,
-            StoredChecksum::None => "the store holds no checksum".into(),
-        };
-        if self.request.verify == Verify::Require { Err(require(&why)) } else { Ok(length(why)) }
-    }
-
-    /// The file's length.
-    async fn publish(&self, parts: &Parts) -> Result<u64> {
-        let received = parts.receipts.iter().map(|receipt| receipt.sums.len).sum();
-        let how = Publish {
-            overwrite: self.request.overwrite,
-            durable: self.request.durable,
-            mtime: parts.identity.last_modified.filter(|_| self.request.set_mtime),
-        };
-        parts.writer.publish(received, how).await?;
-        self.progress.object_done();
-        Ok(received)
-    }
-
-    fn report(&self, parts: &Parts, size: u64, verified: Verification) -> TransferReport {
-        let identity = parts.identity.clone();
-        TransferReport {
-            bytes: size,
-            seconds: self.started.elapsed().as_secs_f64(),
-            etag: identity.etag,
-            version_id: identity.version_id,
-            parts: u32::try_from(parts.receipts.len()).unwrap_or(u32::MAX),
-            attempts: parts.receipts.iter().map(|receipt| receipt.attempts).sum(),
-            verified,
-            last_modified: identity.last_modified,
-            content_type: identity.content_type,
-            storage_class: identity.storage_class,
-        }
-    }
-}
-
-fn mismatch(algorithm: Algorithm, expected: u64, actual: u64) -> Error {
-    let (expected, actual) = (checksum::encode(algorithm, expected), checksum::encode(algorithm, actual));
-    Error::integrity(format!("{} of the bytes is {actual}, the store holds {expected}", algorithm.name()))
 }

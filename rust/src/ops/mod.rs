@@ -13,6 +13,8 @@ mod load;
 pub mod manage;
 mod receive;
 pub mod report;
+pub mod stored;
+mod sums;
 mod tasks;
 pub mod upload;
 mod upload_parts;

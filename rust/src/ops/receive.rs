@@ -1,62 +1,99 @@
 //! One range of a download: from the socket through recycled buffers to the file, checksummed on the way.
+//!
+//! Each buffer's bytes are claimed from the range's `Extent` before they are received, so the rest of a slow range can
+//! be given to another task at any time; what is no longer ours ends the range here (I11).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use crate::checksum::{RunningCrcs, Sums};
+use bytes::Bytes;
+
+use crate::config::BUFFER_SIZE;
 use crate::error::Result;
+use crate::ops::sums::{RangeSums, Summing, Wanted};
 use crate::progress::Progress;
 use crate::s3::body::ObjectBody;
 use crate::transfer::buffers::Buffer;
-use crate::transfer::file_writer::FileWriter;
+use crate::transfer::extent::Extent;
+use crate::transfer::file_writer::{FileWriter, Piece};
 use crate::transfer::scheduler::Permit;
 
 /// What a received range leaves behind for the end of the transfer.
 pub struct Receipt {
-    pub start: u64,
-    pub sums: Sums,
+    pub sums: RangeSums,
+    pub bytes: u64,
     pub attempts: u32,
 }
 
 /// Where a range's bytes go.
 pub struct Receiver {
     pub permit: Arc<Permit>,
+    pub extent: Arc<Extent>,
     pub writer: Arc<FileWriter>,
     pub progress: Arc<Progress>,
-    pub running: RunningCrcs,
+    pub wanted: Arc<OnceLock<Wanted>>,
 }
 
 impl Receiver {
-    /// Reads the body to its end. Buffers go to the writer as they fill; the last one as it is.
-    pub async fn receive(mut self, mut body: ObjectBody) -> Result<Receipt> {
+    /// Reads the body as far as it is ours. Buffers go to the writer as they fill; the last one as it is.
+    pub async fn receive(self, body: ObjectBody) -> Result<Receipt> {
         let (start, _) = body.range();
-        let mut offset = start;
-        let mut filling: Option<Buffer> = None;
-        while let Some(chunk) = body.chunk().await? {
-            self.running.update(&chunk);
-            self.progress.add_network(chunk.len() as u64);
-            let mut rest = &chunk[..];
-            while !rest.is_empty() {
-                let mut buffer = match filling.take() {
-                    Some(buffer) => buffer,
-                    None => self.permit.buffer().await,
-                };
-                rest = &rest[buffer.extend(rest)..];
-                if buffer.is_full() {
-                    offset = self.hand_over(offset, buffer);
-                } else {
-                    filling = Some(buffer);
+        let mut range = Receiving {
+            summing: Summing::new(self.wanted.clone(), self.writer.has_ledger(), start),
+            generation: self.writer.generation(),
+            to: &self,
+            body,
+            chunk: Bytes::new(),
+            bytes: 0,
+        };
+        while let Some(claimed) = self.extent.claim(BUFFER_SIZE as u64) {
+            let len = usize::try_from(claimed.end - claimed.start).unwrap_or(BUFFER_SIZE);
+            let Some(buffer) = range.fill(len).await? else { break };
+            range.hand_over(claimed.start, buffer);
+        }
+        Ok(Receipt { bytes: range.bytes, attempts: range.body.attempts(), sums: range.summing.finish() })
+    }
+}
+
+struct Receiving<'a> {
+    to: &'a Receiver,
+    body: ObjectBody,
+    /// What was received and is not in a buffer yet.
+    chunk: Bytes,
+    summing: Summing,
+    generation: u64,
+    bytes: u64,
+}
+
+impl Receiving<'_> {
+    /// The next `len` bytes, fewer at the body's end; `None` if there are none.
+    async fn fill(&mut self, len: usize) -> Result<Option<Buffer>> {
+        let mut buffer: Option<Buffer> = None;
+        loop {
+            if self.chunk.is_empty() {
+                match self.body.chunk().await? {
+                    Some(chunk) => self.chunk = chunk,
+                    None => return Ok(buffer),
                 }
             }
+            // Not before there is something to put into it.
+            let mut filling = match buffer.take() {
+                Some(filling) => filling,
+                None => self.to.permit.buffer().await,
+            };
+            let now = self.chunk.split_to(self.chunk.len().min(len - filling.len()));
+            self.summing.update(&now);
+            self.to.progress.add_network(now.len() as u64);
+            self.bytes += now.len() as u64;
+            filling.extend(&now);
+            if filling.len() == len {
+                return Ok(Some(filling));
+            }
+            buffer = Some(filling);
         }
-        if let Some(last) = filling {
-            self.hand_over(offset, last);
-        }
-        Ok(Receipt { start, sums: self.running.finish(), attempts: body.attempts() })
     }
 
-    fn hand_over(&self, offset: u64, buffer: Buffer) -> u64 {
-        let end = offset + buffer.len() as u64;
-        self.writer.write(offset, buffer);
-        end
+    fn hand_over(&mut self, offset: u64, buffer: Buffer) {
+        let crc64 = self.summing.end_piece();
+        self.to.writer.write(Piece { offset, buffer, crc64, generation: self.generation });
     }
 }

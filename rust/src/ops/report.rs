@@ -51,6 +51,8 @@ pub struct TransferReport {
     pub parts: u32,
     /// Requests for the object's bytes, retries included; as many as parts: nothing was tried twice.
     pub attempts: u32,
+    /// Bytes that an earlier run had fetched and that proved intact.
+    pub resumed_bytes: u64,
     pub verified: Verification,
     pub last_modified: Option<SystemTime>,
     pub content_type: Option<String>,

@@ -15,6 +15,10 @@ impl<T: Send + 'static> Tasks<T> {
         self.0.spawn(work);
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

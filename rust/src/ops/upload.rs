@@ -297,6 +297,7 @@ impl Run<'_> {
             version_id: stored.version_id,
             parts,
             attempts,
+            resumed_bytes: 0,
             verified,
             last_modified: None,
             content_type: None,

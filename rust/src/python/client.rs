@@ -20,10 +20,10 @@ use crate::checksum::Algorithm;
 use crate::config::{AddressingStyle, ClientConfig, DirectIo};
 use crate::credentials::Signing;
 use crate::error::{Error, Result};
-use crate::ops::discover::Verify;
 use crate::ops::download::{DownloadRequest, download};
 use crate::ops::engine::Engine;
 use crate::ops::manage;
+use crate::ops::stored::Verify;
 use crate::ops::upload::{UploadRequest, upload};
 use crate::s3::client::{CopyRequest, ListRequest, ObjectRef};
 
@@ -39,11 +39,12 @@ type DeletedKey = (String, Option<String>, Option<String>);
 
 const VERIFY: [(&str, Verify); 3] = [("auto", Verify::Auto), ("require", Verify::Require), ("off", Verify::Off)];
 const ON_CHANGE: [(&str, bool); 2] = [("error", false), ("restart", true)];
-const DOWNLOAD: [&str; 11] = [
+const DOWNLOAD: [&str; 12] = [
     "version_id",
     "if_match",
     "verify",
     "on_change",
+    "resume",
     "overwrite",
     "durable",
     "deadline",
@@ -241,6 +242,7 @@ fn download_request(object: ObjectRef, destination: PathBuf, options: &Options<'
         if_match: options.get("if_match")?,
         verify: options.word("verify", &VERIFY)?.unwrap_or_default(),
         restart_on_change: options.word("on_change", &ON_CHANGE)?.unwrap_or(false),
+        resume: options.get("resume")?.unwrap_or(true),
         overwrite: options.get("overwrite")?.unwrap_or(true),
         durable: options.get("durable")?.unwrap_or(false),
         deadline: options.seconds("deadline")?,

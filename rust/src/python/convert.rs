@@ -123,7 +123,7 @@ pub fn report<'py>(py: Python<'py>, report: TransferReport) -> PyResult<Bound<'p
     dict.set_item("version_id", report.version_id)?;
     dict.set_item("parts", report.parts)?;
     dict.set_item("attempts", report.attempts)?;
-    dict.set_item("resumed_bytes", 0)?;
+    dict.set_item("resumed_bytes", report.resumed_bytes)?;
     dict.set_item("verified", verified.into_pyobject(py)? as Bound<'py, PyTuple>)?;
     dict.set_item("last_modified", seconds(report.last_modified))?;
     dict.set_item("content_type", report.content_type)?;

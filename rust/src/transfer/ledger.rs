@@ -53,6 +53,12 @@ impl Found {
         (at < self.head.size).then_some(at)
     }
 
+    /// Where the bytes end that it does not claim from `gap` on.
+    pub fn gap_end(&self, gap: u64) -> u64 {
+        let next = self.intervals.iter().map(|interval| interval.range.start).find(|start| *start > gap);
+        next.unwrap_or(self.head.size)
+    }
+
     /// Removes the ledger and the file it names: they are of no use any more.
     pub fn remove(self) {
         remove_temp(self.ledger.directory.as_fd(), &self.head);

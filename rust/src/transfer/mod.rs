@@ -14,5 +14,6 @@ pub mod governor;
 pub mod lanes;
 pub mod ledger;
 pub mod part;
+pub mod positioned;
 pub mod scheduler;
 pub mod temp_file;

@@ -3,6 +3,7 @@
 //! Pure: no socket, file or clock. Ranges are half-open. Invariant: a plan covers [0, size) exactly once, and
 //! `Coverage` is complete only when the written intervals do (I12).
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::config::{AUTO_PART, MAX_OBJECT, MAX_PART, MAX_PARTS, MIB, MIN_UPLOAD_PART};
@@ -25,20 +26,55 @@ impl Part {
     }
 }
 
-/// The ranges of [from, size), each `part_size` long but the last. A rest shorter than half a part joins the
-/// one before it: a request of its own would cost more than it brings.
-pub fn ranges(from: u64, size: u64, part_size: u64) -> impl Iterator<Item = Range<u64>> {
-    let mut start = from;
-    std::iter::from_fn(move || {
-        if start >= size {
-            return None;
+/// What is still to be fetched, cut into ranges as they are asked for.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    gaps: VecDeque<Range<u64>>,
+    part_size: u64,
+}
+
+impl Plan {
+    pub fn new(part_size: u64) -> Self {
+        Self { gaps: VecDeque::new(), part_size }
+    }
+
+    pub fn add(&mut self, gap: Range<u64>) {
+        if !gap.is_empty() {
+            self.gaps.push_back(gap);
         }
-        let end = start.saturating_add(part_size);
-        let end = if size.saturating_sub(end) < part_size.div_ceil(2) { size } else { end };
-        let range = start..end;
-        start = end;
+    }
+
+    /// All of [0, size) that is in none of these, which are disjoint and in order.
+    pub fn add_all_but(&mut self, size: u64, taken: impl Iterator<Item = Range<u64>>) {
+        let mut at = 0;
+        for range in taken {
+            self.add(at..range.start.max(at));
+            at = at.max(range.end);
+        }
+        self.add(at..size.max(at));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.gaps.is_empty()
+    }
+}
+
+impl Iterator for Plan {
+    type Item = Range<u64>;
+
+    /// The next range, `part_size` long but at the end of a gap. A rest shorter than half a part joins the range
+    /// before it: a request of its own would cost more than it brings.
+    fn next(&mut self) -> Option<Range<u64>> {
+        let gap = self.gaps.front_mut()?;
+        let end = gap.start.saturating_add(self.part_size);
+        let end = if gap.end.saturating_sub(end) < self.part_size.div_ceil(2) { gap.end } else { end };
+        let range = gap.start..end;
+        gap.start = end;
+        if gap.is_empty() {
+            self.gaps.pop_front();
+        }
         Some(range)
-    })
+    }
 }
 
 /// The parts of an upload of `size` bytes; empty for an empty object.
@@ -98,6 +134,25 @@ impl Coverage {
         self.intervals.splice(first..last, [merged]);
     }
 
+    /// Takes bytes out again, to be written anew.
+    pub fn remove(&mut self, range: Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        let intervals = std::mem::take(&mut self.intervals);
+        for have in intervals {
+            let before = have.start..have.end.min(range.start);
+            let behind = have.start.max(range.end)..have.end;
+            self.intervals.extend([before, behind].into_iter().filter(|rest| rest.start < rest.end));
+        }
+    }
+
+    /// Whether any of these bytes is covered.
+    pub fn touches(&self, range: &Range<u64>) -> bool {
+        let first = self.intervals.partition_point(|have| have.end <= range.start);
+        self.intervals.get(first).is_some_and(|have| have.start < range.end && !range.is_empty())
+    }
+
     /// Whether exactly [0, size) is covered.
     pub fn is_complete(&self, size: u64) -> bool {
         match self.intervals.as_slice() {
@@ -118,13 +173,19 @@ mod tests {
     use crate::config::GIB;
     use proptest::prelude::*;
 
+    fn plan(gaps: &[Range<u64>], part_size: u64) -> Vec<Range<u64>> {
+        let mut plan = Plan::new(part_size);
+        gaps.iter().for_each(|gap| plan.add(gap.clone()));
+        plan.collect()
+    }
+
     #[test]
     fn a_short_rest_joins_the_last_range() {
-        let plan: Vec<_> = ranges(0, 25, 10).collect();
-        assert_eq!(plan, [0..10, 10..20, 20..25]);
-        let plan: Vec<_> = ranges(0, 24, 10).collect();
-        assert_eq!(plan, [0..10, 10..24]);
-        assert_eq!(ranges(5, 5, 10).count(), 0);
+        assert_eq!(plan(&[0..25], 10), [0..10, 10..20, 20..25]);
+        assert_eq!(plan(&[0..24], 10), [0..10, 10..24]);
+        assert_eq!(plan(&[5..5], 10), []);
+        assert_eq!(plan(&[0..3, 50..74], 10), [0..3, 50..60, 60..74]);
+        assert_eq!(plan(&[u64::MAX - 5..u64::MAX], 10), [u64::MAX - 5..u64::MAX]);
     }
 
     #[test]
@@ -149,16 +210,27 @@ mod tests {
     }
 
     proptest! {
+        /// T1: what is taken and what is planned make the whole, each byte once.
         #[test]
-        fn ranges_cover_exactly(from in 0u64..2_000, size in 0u64..5_000, part in 1u64..700) {
-            let mut next = from;
-            for range in ranges(from, size, part) {
-                prop_assert_eq!(range.start, next);
-                prop_assert!(range.end > range.start);
-                prop_assert!(range.end - range.start < part + part.div_ceil(2));
-                next = range.end;
+        fn a_plan_covers_exactly(size in 0u64..5_000, part in 1u64..700, taken in proptest::collection::vec((0u64..900, 1u64..900), 0..6)) {
+            let mut at = 0;
+            let taken: Vec<_> = taken.into_iter().map(|(skip, len)| {
+                let range = at + skip..at + skip + len;
+                at = range.end;
+                range
+            }).collect();
+            let size = size.max(at);
+            let mut plan = Plan::new(part);
+            plan.add_all_but(size, taken.iter().cloned());
+            let mut count = vec![0u8; size as usize];
+            for range in &taken {
+                count[range.start as usize..range.end as usize].iter_mut().for_each(|n| *n += 1);
             }
-            prop_assert_eq!(next, size.max(from));
+            for range in plan {
+                prop_assert!(range.start < range.end && range.end - range.start < part + part.div_ceil(2));
+                count[range.start as usize..range.end as usize].iter_mut().for_each(|n| *n += 1);
+            }
+            prop_assert!(count.iter().all(|n| *n == 1));
         }
 
         #[test]
@@ -180,12 +252,15 @@ mod tests {
         }
 
         #[test]
-        fn coverage_equals_a_bitmap(adds in proptest::collection::vec((0u64..64, 0u64..20), 0..40)) {
+        fn coverage_equals_a_bitmap(adds in proptest::collection::vec((0u64..64, 0u64..20, 0u8..4), 0..40)) {
             let mut coverage = Coverage::default();
             let mut bitmap = [false; 100];
-            for (start, len) in adds {
-                coverage.add(start..start + len);
-                bitmap[start as usize..(start + len) as usize].fill(true);
+            for (start, len, kind) in adds {
+                let range = start..start + len;
+                let bits = &mut bitmap[start as usize..(start + len) as usize];
+                prop_assert_eq!(coverage.touches(&range), bits.iter().any(|bit| *bit));
+                bits.fill(kind > 0);
+                if kind > 0 { coverage.add(range) } else { coverage.remove(range) }
                 let ordered = coverage.intervals.windows(2).all(|pair| pair[0].end < pair[1].start);
                 prop_assert!(ordered);
                 prop_assert_eq!(coverage.bytes(), bitmap.iter().filter(|bit| **bit).count() as u64);

@@ -85,6 +85,14 @@ impl Destination {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    pub fn name(&self) -> &OsStr {
+        &self.name
+    }
 }
 
 fn is_special(mode: u32) -> bool {
@@ -130,6 +138,11 @@ pub struct Publish {
     pub mtime: Option<SystemTime>,
 }
 
+pub enum Reopened {
+    Temp(TempFile),
+    Unusable(Destination),
+}
+
 #[derive(Debug)]
 pub struct TempFile {
     destination: Destination,
@@ -159,6 +172,50 @@ impl TempFile {
 
     pub fn path(&self) -> &Path {
         self.destination.path()
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.destination.directory.as_fd()
+    }
+
+    pub fn destination_name(&self) -> &OsStr {
+        &self.destination.name
+    }
+
+    pub fn device_and_inode(&self) -> Result<(u64, u64)> {
+        let stat = rustix::fs::fstat(&self.file).map_err(|errno| Error::local_errno(self.path(), errno))?;
+        Ok((stat.st_dev, stat.st_ino))
+    }
+
+    pub fn keep(&mut self) {
+        self.published = true;
+    }
+
+    pub fn reopen(destination: Destination, name: &str, identity: (u64, u64), size: u64) -> Result<Reopened> {
+        if !is_own_name(OsStr::new(name)) {
+            return Ok(Reopened::Unusable(destination));
+        }
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let Ok(file) = rustix::fs::openat(&destination.directory, name, flags, Mode::empty()) else {
+            return Ok(Reopened::Unusable(destination));
+        };
+        let stat = rustix::fs::fstat(&file).map_err(|errno| Error::local_errno(&destination.path, errno))?;
+        let length = u64::try_from(stat.st_size).unwrap_or(0);
+        let good = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+            && (stat.st_dev, stat.st_ino) == identity
+            && stat.st_nlink == 1
+            && stat.st_mode & 0o022 == 0
+            && stat.st_uid == rustix::process::geteuid().as_raw()
+            && (length == size || length == size.next_multiple_of(4096))
+            && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if !good {
+            return Ok(Reopened::Unusable(destination));
+        }
+        Ok(Reopened::Temp(Self { destination, file, name: name.to_owned(), published: false }))
     }
 
     /// Gives the file the permissions and times it should have and, last, its name.

@@ -3,8 +3,8 @@
 use fake_s3::{Action, Algorithm as Stored, Match, PatternObject};
 use s3z::checksum::Algorithm;
 use s3z::error::ErrorKind;
-use s3z::ops::discover::Verify;
 use s3z::ops::download::DownloadRequest;
+use s3z::ops::stored::Verify;
 
 use crate::support::*;
 

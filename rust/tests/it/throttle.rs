@@ -80,7 +80,7 @@ async fn the_quota_bounds_a_storm_of_retries() {
     world.server.put_pattern(BUCKET, KEY, SIZE, SEED);
     world.on(later_ranges(), Action::error(503, "SlowDown"));
     let started = Instant::now();
-    let request = DownloadRequest { max_concurrency: Some(8), verify: s3z::ops::discover::Verify::Off, ..world.get() };
+    let request = DownloadRequest { max_concurrency: Some(8), verify: s3z::ops::stored::Verify::Off, ..world.get() };
     let error = world.download(&request).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Throttled);
     let allowed = 1 + 9 + 100 + 2 * (1 + started.elapsed().as_secs());
