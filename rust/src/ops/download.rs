@@ -23,10 +23,11 @@ use crate::s3::body::ObjectBody;
 use crate::s3::client::{GetRequest, ObjectRef};
 use crate::s3::object::{ObjectIdentity, StoredChecksum};
 use crate::transfer::buffers::ALIGNMENT;
+use crate::transfer::destination::Destination;
 use crate::transfer::file_writer::{FileWriter, WriterConfig};
 use crate::transfer::part::{download_part_size, ranges};
 use crate::transfer::scheduler::{Gate, Permit};
-use crate::transfer::temp_file::{Destination, Publish};
+use crate::transfer::temp_file::Publish;
 
 #[derive(Debug, Clone)]
 pub struct DownloadRequest {

@@ -18,9 +18,10 @@ use crate::config::DirectIo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::transfer::buffers::{ALIGNMENT, Buffer};
+use crate::transfer::destination::Destination;
 use crate::transfer::lanes::{Lane, Lanes};
 use crate::transfer::part::Coverage;
-use crate::transfer::temp_file::{Destination, Publish, TempFile};
+use crate::transfer::temp_file::{Publish, TempFile};
 
 pub struct FileWriter {
     shared: Arc<Shared>,
