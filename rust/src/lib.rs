@@ -7,7 +7,7 @@
 //!         ┌──┴────────┐
 //!        s3        transfer    (leaves: never import one another)
 //!         └──┬────────┘
-//!  error  config  uri  credentials  progress  checksum  pressure    (vocabulary: imports only itself)
+//!  error  config  uri  credentials  progress  checksum  confine  pressure    (vocabulary: imports only itself)
 //! ```
 //!
 //! Data enters at the door, goes down through the joint into the leaves and comes back as return values and
@@ -25,6 +25,7 @@
 
 pub mod checksum;
 pub mod config;
+pub mod confine;
 pub mod credentials;
 pub mod error;
 pub mod ops;

@@ -17,10 +17,11 @@ use crate::config::DirectIo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::transfer::buffers::Buffer;
+use crate::transfer::destination::Destination;
 use crate::transfer::lanes::{Lane, Lanes};
 use crate::transfer::ledger::Found;
 use crate::transfer::ledger::format::Interval;
-use crate::transfer::temp_file::{Destination, Publish};
+use crate::transfer::temp_file::Publish;
 use part_file::PartFile;
 
 pub struct FileWriter {
@@ -44,7 +45,7 @@ struct Shared {
 }
 
 /// Where to, and what an earlier run left there.
-pub struct Target {
+pub struct Start {
     pub destination: Destination,
     pub found: Option<Found>,
 }
@@ -81,12 +82,12 @@ impl FileWriter {
     /// earlier run claims to have written come back: `trust` those that prove intact.
     pub async fn open(
         lanes: &Lanes,
-        target: Target,
+        start: Start,
         config: WriterConfig,
         progress: Arc<Progress>,
     ) -> Result<(Self, Vec<Interval>)> {
         let lanes = lanes.pick_some(LANES_PER_FILE);
-        let (file, claims) = lanes[0].call(move || PartFile::open(target, &config)).await?;
+        let (file, claims) = lanes[0].call(move || PartFile::open(start, &config)).await?;
         let shared = Shared {
             file,
             failure: Mutex::default(),

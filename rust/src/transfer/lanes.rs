@@ -1,4 +1,5 @@
-//! The I/O threads: a small fixed set, shared by all transfers of a client, that make every file call.
+//! The I/O threads: a small fixed set, shared by all transfers of a client, that make every file call; and one more for
+//! each pipe, whose other end may make it wait.
 //!
 //! A lane runs its jobs one after another in the order they were posted; "after all
 //! writes of a file" is simply "the next job" of the lanes it was given. Queues need no bound of their own: a job that holds data holds its
@@ -24,14 +25,15 @@ pub struct Lanes {
 }
 
 /// One I/O thread's queue.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Lane(Sender<Job>);
 
 impl Lanes {
     /// Starts the threads; they end when the last `Lane` handle is gone.
     pub fn start() -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let lanes = (0..cores.clamp(2, MAX_LANES)).map(start_lane).collect::<Result<_>>()?;
+        let lanes = (0..cores.clamp(2, MAX_LANES)).map(|index| Lane::start(&format!("s3z-io-{index}")));
+        let lanes = lanes.collect::<Result<_>>()?;
         Ok(Self { lanes, next: AtomicUsize::new(0) })
     }
 
@@ -46,22 +48,23 @@ impl Lanes {
     }
 }
 
-fn start_lane(index: usize) -> Result<Lane> {
-    let (sender, jobs) = unbounded::<Job>();
-    let body = move || {
-        for job in jobs {
-            // A panic drops what the job owned, so whoever waits for its answer is told.
-            let _ = catch_unwind(AssertUnwindSafe(job));
-        }
-    };
-    #[expect(clippy::disallowed_methods, reason = "this file is the one home of threads")]
-    let started = std::thread::Builder::new().name(format!("s3z-io-{index}")).spawn(body);
-    let text = "cannot start an I/O thread";
-    started.map_err(|cause| Error::new(ErrorKind::Internal, text).with_source(cause))?;
-    Ok(Lane(sender))
-}
-
 impl Lane {
+    /// A thread of its own, for work that may have to wait for somebody outside; it ends with its last handle.
+    pub fn start(name: &str) -> Result<Self> {
+        let (sender, jobs) = unbounded::<Job>();
+        let body = move || {
+            for job in jobs {
+                // A panic drops what the job owned, so whoever waits for its answer is told.
+                let _ = catch_unwind(AssertUnwindSafe(job));
+            }
+        };
+        #[expect(clippy::disallowed_methods, reason = "this file is the one home of threads")]
+        let started = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+        let text = "cannot start an I/O thread";
+        started.map_err(|cause| Error::new(ErrorKind::Internal, text).with_source(cause))?;
+        Ok(Self(sender))
+    }
+
     /// Queues a job and returns at once.
     pub fn post(&self, job: impl FnOnce() + Send + 'static) {
         // A send fails only when the thread is gone, and then the job is dropped, which its owner notices.

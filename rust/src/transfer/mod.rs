@@ -7,6 +7,8 @@
 //! call is a job on an I/O lane.
 
 pub mod buffers;
+pub mod descriptor;
+pub mod destination;
 pub mod extent;
 pub mod file_reader;
 pub mod file_writer;
@@ -14,6 +16,8 @@ pub mod governor;
 pub mod lanes;
 pub mod ledger;
 pub mod part;
+pub mod pipe_writer;
 pub mod positioned;
 pub mod scheduler;
+pub mod stream_target;
 pub mod temp_file;

@@ -1,5 +1,6 @@
 //! One try at a whole download: from the destination's check to its publishing, or to the clean-up.
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,11 +19,12 @@ use crate::s3::body::ObjectBody;
 use crate::s3::client::GetRequest;
 use crate::s3::object::ObjectIdentity;
 use crate::transfer::buffers::ALIGNMENT;
-use crate::transfer::file_writer::{FileWriter, LedgerPlan, Target, WriterConfig};
+use crate::transfer::destination::Destination;
+use crate::transfer::file_writer::{FileWriter, LedgerPlan, Start, WriterConfig};
 use crate::transfer::ledger::format::Interval;
 use crate::transfer::ledger::{Found, Ledger};
 use crate::transfer::scheduler::{Gate, Permit};
-use crate::transfer::temp_file::{Destination, Publish};
+use crate::transfer::temp_file::Publish;
 
 /// How one try ended, if not with an error.
 pub(super) enum End {
@@ -106,7 +108,7 @@ impl Run<'_> {
         let look = move || {
             let destination = Destination::prepare(&path, overwrite)?;
             let found = match resume {
-                true => Ledger::look(destination.directory(), destination.name(), &object),
+                true => Ledger::look(destination.directory().as_fd(), destination.name(), &object),
                 false => None,
             };
             Ok((destination, found))
@@ -131,9 +133,9 @@ impl Run<'_> {
         if let Some(size) = size {
             self.progress.set_total(size);
         }
-        let target = Target { destination, found };
+        let start = Start { destination, found };
         let (writer, claims) =
-            FileWriter::open(&self.engine.lanes, target, self.writer_config(&identity, size), self.progress.clone())
+            FileWriter::open(&self.engine.lanes, start, self.writer_config(&identity, size), self.progress.clone())
                 .await?;
         Ok(Opened { identity, first, writer: Arc::new(writer), claims })
     }

@@ -4,20 +4,22 @@
 //! direct write is padded to the block, so it may only end off a block's border where the file ends. Bytes are
 //! covered, and noted in the ledger, after their write has returned.
 
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use rustix::io::Errno;
 
-use super::{Piece, Target, WriterConfig};
+use super::{Piece, Start, WriterConfig};
 use crate::config::DirectIo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transfer::buffers::{ALIGNMENT, Buffer};
+use crate::transfer::destination::Destination;
 use crate::transfer::ledger::format::{Head, Interval};
 use crate::transfer::ledger::{Found, Ledger};
 use crate::transfer::part::Coverage;
 use crate::transfer::positioned::{preallocate, read_up_to, set_direct, write_all};
-use crate::transfer::temp_file::{Destination, Publish, Reopened, TempFile};
+use crate::transfer::temp_file::{Kept, Publish, Reopened, TempFile};
 
 pub(super) struct PartFile {
     /// `None` once published or discarded.
@@ -38,13 +40,13 @@ struct Open {
 
 impl PartFile {
     /// A new file of full size (F3), or the one an earlier run left, with what it claims to hold.
-    pub(super) fn open(target: Target, config: &WriterConfig) -> Result<(Self, Vec<Interval>)> {
-        let (open, claims) = match target.found {
-            Some(found) => match reopen(target.destination, found)? {
+    pub(super) fn open(start: Start, config: &WriterConfig) -> Result<(Self, Vec<Interval>)> {
+        let (open, claims) = match start.found {
+            Some(found) => match reopen(start.destination, found) {
                 Ok(resumed) => resumed,
                 Err(destination) => (create(destination, config)?, Vec::new()),
             },
-            None => (create(target.destination, config)?, Vec::new()),
+            None => (create(start.destination, config)?, Vec::new()),
         };
         let direct_is_a_must = config.direct == DirectIo::On;
         if direct_is_a_must && !config.aligned {
@@ -222,7 +224,7 @@ fn create(destination: Destination, config: &WriterConfig) -> Result<Open> {
             device,
             inode,
         };
-        Ledger::create(temp.directory(), temp.destination_name(), &head)
+        Ledger::create(temp.destination().directory().as_fd(), temp.destination().name(), &head)
     });
     let done = preallocate(&temp, config.size.unwrap_or(0)).map_err(|errno| Error::local_errno(temp.path(), errno));
     match done {
@@ -238,17 +240,16 @@ fn create(destination: Destination, config: &WriterConfig) -> Result<Open> {
 }
 
 /// The file an earlier run left; the destination comes back if it cannot be used any more.
-#[expect(clippy::type_complexity, reason = "the outer failure ends the transfer, the inner one only the resuming")]
-fn reopen(destination: Destination, found: Found) -> Result<std::result::Result<(Open, Vec<Interval>), Destination>> {
-    let head = &found.head;
-    match TempFile::reopen(destination, &head.temp, (head.device, head.inode), head.size)? {
-        Reopened::Temp(temp) => {
+fn reopen(destination: Destination, found: Found) -> std::result::Result<(Open, Vec<Interval>), Destination> {
+    let Head { temp, device, inode, size, .. } = &found.head;
+    match TempFile::reopen(destination, &Kept { name: temp, device: *device, inode: *inode, size: *size }) {
+        Reopened::File(temp) => {
             let Found { ledger, intervals, .. } = found;
-            Ok(Ok((Open { temp, ledger: Some(ledger) }, intervals)))
+            Ok((Open { temp, ledger: Some(ledger) }, intervals))
         }
-        Reopened::Unusable(destination) => {
+        Reopened::Refused(destination, _) => {
             found.remove();
-            Ok(Err(destination))
+            Err(destination)
         }
     }
 }

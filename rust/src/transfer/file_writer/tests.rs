@@ -21,8 +21,8 @@ async fn open(path: &Path, size: u64, direct: DirectIo, resume: bool) -> Result<
     let ledger = resume.then(|| LedgerPlan { object: OBJECT, etag: "\"e\"".into() });
     let config = WriterConfig { size: Some(size), direct, aligned: true, direct_threshold: 0, ledger };
     let destination = Destination::prepare(path, true)?;
-    let found = if resume { Ledger::look(destination.directory(), destination.name(), &OBJECT) } else { None };
-    FileWriter::open(&Lanes::start()?, Target { destination, found }, config, Arc::default()).await
+    let found = if resume { Ledger::look(destination.directory().as_fd(), destination.name(), &OBJECT) } else { None };
+    FileWriter::open(&Lanes::start()?, Start { destination, found }, config, Arc::default()).await
 }
 
 fn piece(offset: u64, buffer: Buffer) -> Piece {
