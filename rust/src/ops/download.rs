@@ -308,10 +308,14 @@ impl Run<'_> {
         let got = Received { identity: &parts.identity, bytes: sums.len };
         let why = match parts.stored.of(&self.engine.client, &self.request.object, &got).await {
             StoredChecksum::FullObject(algorithm, expected) => match sums.value(algorithm) {
-                Some(actual) if actual == expected => return Ok(Verdict::Proved(Verification::FullObject(algorithm))),
+                Some(actual) if actual == expected => {
+                    return Ok(Verdict::Proved(Verification::FullObject(algorithm.into())));
+                }
                 Some(actual) => return Ok(Verdict::Mismatch(mismatch(algorithm, expected, actual))),
                 None => format!("{} was not computed over all ranges", algorithm.name()),
             },
+            StoredChecksum::FullSha(value) => format!("the stored {} was not computed", value.kind().name()),
+            StoredChecksum::Composite { value, .. } => format!("the stored {} is composite", value.kind().name()),
             StoredChecksum::Damaged(why) => return Err(Error::integrity(why)),
             StoredChecksum::NotUsable(why) => why,
             StoredChecksum::None => "the store holds no checksum".into(),

@@ -16,7 +16,6 @@ use std::time::Instant;
 
 pub use list::{ListRequest, Listing};
 pub use multipart::{Completed, NewUpload, PartUpload};
-pub(super) use object::stored_checksum;
 pub use object::{CopyRequest, DeleteOutcome, GetRequest, ObjectRef, PutRequest, Stored};
 
 use crate::config::ClientConfig;

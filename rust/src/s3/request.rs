@@ -132,11 +132,6 @@ impl Answer {
         self.headers().get(name).and_then(|value| value.to_str().ok()).filter(|value| value.len() <= 8192)
     }
 
-    /// The value where the header is there at all; what is no text comes as U+FFFD, so that it is not taken for absent.
-    pub(super) fn raw_header(&self, name: &str) -> Option<&str> {
-        self.headers().get(name).map(|value| value.to_str().unwrap_or("\u{fffd}"))
-    }
-
     pub(super) fn request_ids(&self) -> (Option<String>, Option<String>) {
         let id = |name| self.header(name).map(|id| crate::error::escape(id, 200));
         (id("x-amz-request-id"), id("x-amz-id-2"))
