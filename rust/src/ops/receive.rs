@@ -3,10 +3,12 @@
 //! Each buffer's bytes are claimed from the range's `Extent` before they are received, so the rest of a slow range can
 //! be given to another task at any time; what is no longer ours ends the range here (I11).
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use crate::checksum::{Digest, Sha, ShaHasher};
 use crate::config::BUFFER_SIZE;
 use crate::error::Result;
 use crate::ops::sums::{RangeSums, Summing, Wanted};
@@ -19,8 +21,10 @@ use crate::transfer::scheduler::Permit;
 
 /// What a received range leaves behind for the end of the transfer.
 pub struct Receipt {
+    pub range: Range<u64>,
     pub sums: RangeSums,
-    pub bytes: u64,
+    /// Of the range, if that was asked for and all of it came this way.
+    pub hash: Option<Digest>,
     pub attempts: u32,
 }
 
@@ -31,6 +35,8 @@ pub struct Receiver {
     pub writer: Arc<FileWriter>,
     pub progress: Arc<Progress>,
     pub wanted: Arc<OnceLock<Wanted>>,
+    /// A hash over the range, which then must not be split.
+    pub sha: Option<Sha>,
 }
 
 impl Receiver {
@@ -42,6 +48,7 @@ impl Receiver {
             generation: self.writer.generation(),
             to: &self,
             body,
+            hasher: self.sha.map(ShaHasher::new),
             chunk: Bytes::new(),
             bytes: 0,
         };
@@ -50,7 +57,12 @@ impl Receiver {
             let Some(buffer) = range.fill(len).await? else { break };
             range.hand_over(claimed.start, buffer);
         }
-        Ok(Receipt { bytes: range.bytes, attempts: range.body.attempts(), sums: range.summing.finish() })
+        Ok(Receipt {
+            range: start..start + range.bytes,
+            attempts: range.body.attempts(),
+            hash: range.hasher.map(ShaHasher::finish),
+            sums: range.summing.finish(),
+        })
     }
 }
 
@@ -60,6 +72,7 @@ struct Receiving<'a> {
     /// What was received and is not in a buffer yet.
     chunk: Bytes,
     summing: Summing,
+    hasher: Option<ShaHasher>,
     generation: u64,
     bytes: u64,
 }
@@ -82,6 +95,9 @@ impl Receiving<'_> {
             };
             let now = self.chunk.split_to(self.chunk.len().min(len - filling.len()));
             self.summing.update(&now);
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update(&now);
+            }
             self.to.progress.add_network(now.len() as u64);
             self.bytes += now.len() as u64;
             filling.extend(&now);

@@ -2,15 +2,15 @@
 
 use std::time::SystemTime;
 
-use crate::checksum::Algorithm;
+use crate::checksum::Kind;
 
 /// What was compared; nothing is called verified that was not (promise 3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verification {
     /// The checksum over all bytes equals the one the store holds.
-    FullObject(Algorithm),
-    /// Each of so many parts was echoed by the store with the checksum it was sent with.
-    Parts(Algorithm, u32),
+    FullObject(Kind),
+    /// Each of so many parts, which together are the object, was compared with the checksum the store holds of it.
+    Parts(Kind, u32),
     /// Only lengths; the text says why.
     Length(String),
 }
@@ -25,9 +25,10 @@ impl Verification {
         }
     }
 
-    pub fn algorithm(&self) -> Option<Algorithm> {
+    /// What it was compared by.
+    pub fn algorithm(&self) -> Option<Kind> {
         match self {
-            Self::FullObject(algorithm) | Self::Parts(algorithm, _) => Some(*algorithm),
+            Self::FullObject(kind) | Self::Parts(kind, _) => Some(*kind),
             Self::Length(_) => None,
         }
     }

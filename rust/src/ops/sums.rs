@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use crate::checksum::{Algorithm, RunningCrcs, Sums};
+use crate::checksum::{Algorithm, RunningCrcs, Sha, Sums};
 
 /// What is to be computed over the bytes, once it is known.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     pub crc: Option<Algorithm>,
+    /// Of each part; such parts are fetched by one request each, since a hash needs its bytes in order.
+    pub sha: Option<Sha>,
     /// Where runs end: the ends of the stored parts, in order.
     pub cuts: Arc<[u64]>,
 }
@@ -90,13 +92,16 @@ impl RangeSums {
         (at == range.end).then_some(total)
     }
 
-    /// The pieces of `range` that no run within it covers.
-    pub fn missing(&self, range: Range<u64>) -> Vec<Range<u64>> {
+    /// The pieces of `range` that no run within it covers by this algorithm.
+    pub fn missing_of(&self, range: Range<u64>, algorithm: Algorithm) -> Vec<Range<u64>> {
         let mut missing = Vec::new();
         let mut at = range.start;
         for (start, sums) in self.runs.range(range.start..range.end) {
             if *start + sums.len > range.end {
                 break;
+            }
+            if sums.value(algorithm).is_none() {
+                continue;
             }
             if *start > at {
                 missing.push(at..*start);
@@ -182,7 +187,7 @@ mod tests {
 
     fn known(cuts: &[u64]) -> Arc<OnceLock<Wanted>> {
         let wanted = OnceLock::new();
-        wanted.set(Wanted { crc: Some(Algorithm::Crc32), cuts: cuts.into() }).unwrap();
+        wanted.set(Wanted { crc: Some(Algorithm::Crc32), sha: None, cuts: cuts.into() }).unwrap();
         Arc::new(wanted)
     }
 
@@ -195,7 +200,7 @@ mod tests {
         let wanted = Arc::new(OnceLock::new());
         let mut summing = Summing::new(wanted.clone(), false, 0);
         summing.update(b"hello ");
-        wanted.set(Wanted { crc: Some(Algorithm::Crc32c), cuts: [].into() }).unwrap();
+        wanted.set(Wanted { crc: Some(Algorithm::Crc32c), ..Wanted::default() }).unwrap();
         summing.update(b"wor");
         assert_eq!(summing.end_piece(), None);
         summing.update(b"ld");
@@ -210,12 +215,12 @@ mod tests {
         let mut summing = Summing::new(wanted.clone(), true, 0);
         summing.update(&[1; 100]);
         assert_eq!(summing.end_piece(), Some(checksum(Algorithm::Crc64Nvme, &[1; 100])));
-        wanted.set(Wanted { crc: Some(Algorithm::Crc32), cuts: [50, 150, 250].into() }).unwrap();
+        wanted.set(Wanted { crc: Some(Algorithm::Crc32), sha: None, cuts: [50, 150, 250].into() }).unwrap();
         summing.update(&[1; 200]);
         let sums = summing.finish();
-        assert_eq!(sums.missing(0..50), [0..50]);
-        assert_eq!(sums.missing(50..150), [50..100]);
-        assert_eq!(sums.missing(150..250), []);
+        assert_eq!(sums.missing_of(0..50, Algorithm::Crc32), [0..50]);
+        assert_eq!(sums.missing_of(50..150, Algorithm::Crc32), [50..100]);
+        assert_eq!(sums.missing_of(150..250, Algorithm::Crc32), []);
         assert_eq!(sums.over(50..150), None);
         assert_eq!(sums.over(150..250).unwrap().value(Algorithm::Crc32), crc32(&[1; 100]));
     }
@@ -247,7 +252,7 @@ mod tests {
             }
             let mut start = 0;
             for cut in cuts {
-                prop_assert_eq!(sums.missing(start..cut), []);
+                prop_assert_eq!(sums.missing_of(start..cut, Algorithm::Crc32), []);
                 let part = sums.over(start..cut).unwrap();
                 prop_assert_eq!(part.value(Algorithm::Crc32), crc32(&content[start as usize..cut as usize]));
                 start = cut;

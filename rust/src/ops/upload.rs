@@ -255,8 +255,10 @@ impl Run<'_> {
             return Verification::Length("no checksum was sent".into());
         };
         match &stored.echoed {
-            Some((_, value)) if *value == checksum::encode(algorithm, crc) => Verification::FullObject(algorithm),
-            _ if all_echoed => Verification::Parts(algorithm, parts),
+            Some((_, value)) if *value == checksum::encode(algorithm, crc) => {
+                Verification::FullObject(algorithm.into())
+            }
+            _ if all_echoed => Verification::Parts(algorithm.into(), parts),
             _ => Verification::Length("the store did not repeat the checksum".into()),
         }
     }

@@ -158,7 +158,7 @@ pub(super) fn parse_content_range(value: &str) -> Option<(Range<u64>, u64)> {
 }
 
 /// Digits only: no sign, no space, no overflow.
-fn parse_digits(text: &str) -> Option<u64> {
+pub(super) fn parse_digits(text: &str) -> Option<u64> {
     (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }
 

@@ -14,6 +14,7 @@ use crate::s3::client::{GetRequest, S3Client};
 use crate::s3::object::{ObjectIdentity, StoredChecksum};
 use crate::s3::request::{Answer, Failure, Request};
 use crate::s3::retry::Class;
+use crate::s3::stored_checksum::stored_checksum;
 
 pub struct ObjectBody {
     client: S3Client,
@@ -163,8 +164,7 @@ impl ObjectBody {
                     self.answer_left = range.map(|range| range.end - range.start);
                     if self.get.range.is_none() {
                         let etag = self.identity.etag.as_deref();
-                        let header = |name: &str| answer.raw_header(name);
-                        self.checksum = crate::s3::client::stored_checksum(header, etag);
+                        self.checksum = stored_checksum(answer.headers(), etag);
                     }
                     self.answer = Some(answer);
                     return Ok(());

@@ -5,6 +5,7 @@
 //! parts and conditions a request has is the caller's word.
 
 mod bucket;
+mod layout;
 mod list;
 mod multipart;
 mod object;
@@ -14,9 +15,9 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+pub use layout::{PartLayout, StoredPart};
 pub use list::{ListRequest, Listing};
 pub use multipart::{Completed, NewUpload, PartUpload};
-pub(super) use object::stored_checksum;
 pub use object::{CopyRequest, DeleteOutcome, GetRequest, ObjectRef, PutRequest, Stored};
 
 use crate::config::ClientConfig;

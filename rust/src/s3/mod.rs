@@ -3,7 +3,7 @@
 //! `client` has one async method for each S3 action; all of them go through the funnel in `request`, which builds,
 //! signs, sends, judges and retries. `body` is a download that goes on after a break, pinned to one version.
 //! `http` is the only place that configures reqwest. Everything that can be pure is: `sign`, `encode`, `endpoint`,
-//! `xml`, `answer`, `attempts`, `retry`.
+//! `xml`, `answer`, `attempts`, `retry`, `stored_checksum`.
 
 mod answer;
 mod attempts;
@@ -17,4 +17,5 @@ pub mod payload;
 mod request;
 pub mod retry;
 pub mod sign;
+mod stored_checksum;
 pub mod xml;

@@ -4,7 +4,7 @@
 
 use std::time::SystemTime;
 
-use crate::checksum::Algorithm;
+use crate::checksum::{Algorithm, Digest};
 
 /// Which version of an object is meant, as its first answer fixed it.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -25,12 +25,19 @@ impl ObjectIdentity {
     }
 }
 
-/// The checksum a store holds for an object, as far as it can be compared with all its bytes (C3).
+/// The checksum a store holds for an object, and what it can be compared with (C3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoredChecksum {
     /// Over all bytes.
     FullObject(Algorithm, u64),
-    /// There is one, but of a kind that cannot be compared with the bytes; the text says why.
+    /// Over all bytes, by a hash that needs them in order (C7).
+    FullSha(Digest),
+    /// Over the values of the parts the object was uploaded in; comparing needs to know these parts (C6).
+    Composite {
+        value: Digest,
+        parts: u32,
+    },
+    /// There is one, but of a kind that cannot be compared with anything; the text says why.
     NotUsable(String),
     /// There is one, and it cannot be one: not base64 of the right length (C8).
     Damaged(String),

@@ -132,11 +132,6 @@ impl Answer {
         self.headers().get(name).and_then(|value| value.to_str().ok()).filter(|value| value.len() <= 8192)
     }
 
-    /// The value where the header is there at all; what is no text comes as U+FFFD, so that it is not taken for absent.
-    pub(super) fn raw_header(&self, name: &str) -> Option<&str> {
-        self.headers().get(name).map(|value| value.to_str().unwrap_or("\u{fffd}"))
-    }
-
     pub(super) fn request_ids(&self) -> (Option<String>, Option<String>) {
         let id = |name| self.header(name).map(|id| crate::error::escape(id, 200));
         (id("x-amz-request-id"), id("x-amz-id-2"))
@@ -153,6 +148,9 @@ impl Answer {
 
     /// All of a short body; more than `limit` bytes are a bad answer.
     pub(super) async fn collect(&mut self, limit: usize) -> Result<Bytes, Failure> {
+        if self.response.content_length().is_some_and(|length| length > limit as u64) {
+            return Err(Failure::bad_answer(format!("the answer is longer than {limit} bytes")));
+        }
         let mut whole = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
             if whole.len() + chunk.len() > limit {
@@ -262,7 +260,7 @@ impl S3Client {
         request: &Request,
         keys: &Option<Arc<Credentials>>,
     ) -> Result<Answer, Failure> {
-        if is_success(&request.method, answer.status()) {
+        if is_success(request, answer.status()) {
             let proved = !is_about_bytes(request) || speaks_s3(answer.headers());
             return if proved { Ok(answer) } else { Err(classify::not_s3(request)) };
         }
@@ -332,9 +330,11 @@ fn speaks_s3(headers: &HeaderMap) -> bool {
 }
 
 /// No other 2xx is one (I7): a cache's 203 has shown nothing of the object. What a PUT must answer its actions check.
-fn is_success(method: &Method, status: u16) -> bool {
-    match *method {
+fn is_success(request: &Request, status: u16) -> bool {
+    match request.method {
         Method::GET => matches!(status, 200 | 206),
+        // Of a part.
+        Method::HEAD if request.query.iter().any(|(name, _)| name == "partNumber") => matches!(status, 200 | 206),
         Method::DELETE => matches!(status, 200 | 204),
         Method::PUT => (200..300).contains(&status),
         _ => status == 200,

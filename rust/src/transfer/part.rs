@@ -54,6 +54,21 @@ impl Plan {
         self.add(at..size.max(at));
     }
 
+    /// From now on ranges end at these borders and nowhere else.
+    pub fn cut_only_at(&mut self, borders: &[u64]) {
+        let gaps = std::mem::take(&mut self.gaps);
+        self.part_size = u64::MAX;
+        for gap in gaps {
+            let first = borders.partition_point(|border| *border <= gap.start);
+            let mut start = gap.start;
+            for border in borders[first..].iter().take_while(|border| **border < gap.end) {
+                self.add(start..*border);
+                start = *border;
+            }
+            self.add(start..gap.end);
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.gaps.is_empty()
     }
@@ -186,6 +201,17 @@ mod tests {
         assert_eq!(plan(&[5..5], 10), []);
         assert_eq!(plan(&[0..3, 50..74], 10), [0..3, 50..60, 60..74]);
         assert_eq!(plan(&[u64::MAX - 5..u64::MAX], 10), [u64::MAX - 5..u64::MAX]);
+    }
+
+    #[test]
+    fn parts_that_must_stay_whole_are() {
+        let mut plan = Plan::new(10);
+        plan.add(8..100);
+        plan.add(120..130);
+        assert_eq!(plan.next(), Some(8..18));
+        plan.cut_only_at(&[30, 60, 90, 120, 130]);
+        let ranges: Vec<_> = plan.collect();
+        assert_eq!(ranges, [18..30, 30..60, 60..90, 90..100, 120..130]);
     }
 
     #[test]

@@ -319,7 +319,7 @@ pub fn header<'a>(record: &'a LogRecord, name: &str) -> Option<&'a str> {
 }
 
 pub fn assert_full_object(report: &TransferReport, algorithm: Algorithm) {
-    assert_eq!(report.verified, Verification::FullObject(algorithm));
+    assert_eq!(report.verified, Verification::FullObject(algorithm.into()));
 }
 
 /// Not verified, and the reason names `why`.

@@ -133,7 +133,7 @@ async fn parts_that_were_repeated_are_called_verified() {
     let request = UploadRequest { part_size: Some(UPLOAD_PART), ..world.put(size) };
     let (progress, cancel) = (Default::default(), Default::default());
     let report = s3z::ops::upload::upload(&world.engine, &request, progress, &cancel).await.unwrap();
-    assert_eq!(report.verified, Verification::Parts(Algorithm::Crc64Nvme, 3));
+    assert_eq!(report.verified, Verification::Parts(Algorithm::Crc64Nvme.into(), 3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -47,6 +47,8 @@ pub(super) struct Run<'a> {
 /// What is there once the first answer has come.
 pub(super) struct Opened {
     pub identity: ObjectIdentity,
+    /// `None`: the end of the body will tell.
+    pub size: Option<u64>,
     /// The first range; none where an earlier run has left everything.
     pub first: Option<(ObjectBody, Arc<Permit>)>,
     pub writer: Arc<FileWriter>,
@@ -137,7 +139,7 @@ impl Run<'_> {
         let (writer, claims) =
             FileWriter::open(&self.engine.lanes, start, self.writer_config(&identity, size), self.progress.clone())
                 .await?;
-        Ok(Opened { identity, first, writer: Arc::new(writer), claims })
+        Ok(Opened { identity, size, first, writer: Arc::new(writer), claims })
     }
 
     async fn discover(&self, found: Option<Found>, permit: Arc<Permit>) -> Result<Discovered> {
@@ -220,7 +222,7 @@ impl Run<'_> {
             durable: self.request.durable,
             mtime: fetch.identity.last_modified.filter(|_| self.request.set_mtime),
         };
-        let size = fetch.received + fetch.resumed;
+        let size = fetch.size();
         fetch.writer.publish(size, how).await?;
         self.progress.object_done();
         Ok(size)
@@ -235,7 +237,7 @@ impl Run<'_> {
             version_id: identity.version_id,
             parts: fetch.ranges,
             attempts: fetch.attempts,
-            resumed_bytes: fetch.resumed,
+            resumed_bytes: fetch.resumed(),
             verified,
             last_modified: identity.last_modified,
             content_type: identity.content_type,

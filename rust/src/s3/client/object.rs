@@ -14,9 +14,10 @@ use crate::progress::Progress;
 use crate::s3::attempts::Attempts;
 use crate::s3::body::ObjectBody;
 use crate::s3::encode::encode_path;
-use crate::s3::object::{ObjectHead, ObjectIdentity, StoredChecksum};
+use crate::s3::object::{ObjectHead, ObjectIdentity};
 use crate::s3::payload::Payload;
 use crate::s3::request::{Answer, Failure, Request};
+use crate::s3::stored_checksum::stored_checksum;
 use crate::s3::xml::{self, CompleteOutcome};
 
 /// The object a request is about, and which version of it if the caller named one.
@@ -229,7 +230,7 @@ fn head_of(answer: &Answer) -> Result<ObjectHead> {
         content_type: text("content-type"),
         storage_class: text("x-amz-storage-class"),
     };
-    let checksum = stored_checksum(|name| answer.raw_header(name), identity.etag.as_deref());
+    let checksum = stored_checksum(answer.headers(), identity.etag.as_deref());
     let mut metadata = Vec::new();
     let mut headers = Vec::new();
     for (name, value) in answer.headers() {
@@ -242,37 +243,6 @@ fn head_of(answer: &Answer) -> Result<ObjectHead> {
     Ok(ObjectHead { identity, checksum, metadata, headers })
 }
 
-/// The checksum that can be compared with all bytes of the object, if the headers hold one (C3, C8).
-pub(in crate::s3) fn stored_checksum<'a>(
-    header: impl Fn(&str) -> Option<&'a str>,
-    etag: Option<&str>,
-) -> StoredChecksum {
-    let Some((algorithm, text)) =
-        Algorithm::ALL.into_iter().find_map(|algorithm| Some((algorithm, header(algorithm.header())?)))
-    else {
-        let other = ["x-amz-checksum-sha256", "x-amz-checksum-sha1"].into_iter().find(|name| header(name).is_some());
-        return match other {
-            Some(name) => {
-                let name = name.trim_start_matches("x-amz-checksum-").to_uppercase();
-                StoredChecksum::NotUsable(format!("only {name} is stored"))
-            }
-            None => StoredChecksum::None,
-        };
-    };
-    let kind = header("x-amz-checksum-type");
-    let of_parts = match kind {
-        Some(kind) => !kind.eq_ignore_ascii_case("FULL_OBJECT"),
-        None => checksum::is_composite(text) || etag.is_some_and(|etag| checksum::part_count(etag).is_some()),
-    };
-    if of_parts {
-        return StoredChecksum::NotUsable(format!("the stored {} is composite", algorithm.name()));
-    }
-    match checksum::decode(algorithm, text) {
-        Ok(value) => StoredChecksum::FullObject(algorithm, value),
-        Err(_) => StoredChecksum::Damaged(format!("the stored {} is not a checksum", algorithm.name())),
-    }
-}
-
 fn md5_base64(bytes: &[u8]) -> String {
     use base64::Engine;
     use md5::Digest;
@@ -282,30 +252,6 @@ fn md5_base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn checksum_of(headers: &[(&str, &str)], etag: &str) -> StoredChecksum {
-        let headers = headers.to_vec();
-        let find = |name: &str| headers.iter().find(|(have, _)| *have == name).map(|(_, value)| *value);
-        stored_checksum(find, Some(etag))
-    }
-
-    #[test]
-    fn only_full_object_values_are_usable() {
-        let value = checksum::encode(Algorithm::Crc64Nvme, 7);
-        let crc = ("x-amz-checksum-crc64nvme", value.as_str());
-        let full = StoredChecksum::FullObject(Algorithm::Crc64Nvme, 7);
-        assert_eq!(checksum_of(&[crc, ("x-amz-checksum-type", "FULL_OBJECT")], "\"a-2\""), full);
-        assert_eq!(checksum_of(&[crc], "\"a\""), full);
-        let not_usable = |found| matches!(found, StoredChecksum::NotUsable(_));
-        assert!(not_usable(checksum_of(&[crc], "\"a-2\"")));
-        assert!(not_usable(checksum_of(&[crc, ("x-amz-checksum-type", "COMPOSITE")], "\"a\"")));
-        let composite = format!("{value}-2");
-        assert!(not_usable(checksum_of(&[("x-amz-checksum-crc64nvme", &composite)], "\"a\"")));
-        assert!(not_usable(checksum_of(&[("x-amz-checksum-sha256", "x")], "\"a\"")));
-        assert_eq!(checksum_of(&[], "\"a\""), StoredChecksum::None);
-        let damaged = checksum_of(&[("x-amz-checksum-crc32", "###")], "\"a\"");
-        assert!(matches!(damaged, StoredChecksum::Damaged(_)));
-    }
 
     #[test]
     fn names_that_cannot_travel_are_refused() {

@@ -232,7 +232,7 @@ fn next_place<T>(is_truncated: bool, place: Option<T>) -> Result<Option<T>> {
     }
 }
 
-fn number<T: FromStr>(text: &str) -> Result<T> {
+pub(super) fn number<T: FromStr>(text: &str) -> Result<T> {
     text.trim().parse().map_err(|_| broken())
 }
 

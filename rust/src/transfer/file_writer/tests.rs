@@ -6,6 +6,7 @@ use crate::config::BUFFER_SIZE;
 use crate::transfer::buffers::Pool;
 use crate::transfer::ledger::Ledger;
 use proptest::prelude::*;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 const PLAIN: Publish = Publish { overwrite: true, durable: false, mtime: None };
