@@ -117,7 +117,7 @@ pub async fn download(
     let mut refetch = false;
     loop {
         let run = Run { engine, request, progress: &progress, cancel, shape, refetch, started };
-        match run.go().await.map_err(named) {
+        match Box::pin(run.go()).await.map_err(named) {
             Ok(End::Published(report)) => return Ok(report),
             // Bytes that came wrong are fetched once more, over new connections (C5).
             Ok(End::Mismatch(error)) if refetch => return Err(named(error)),

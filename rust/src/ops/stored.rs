@@ -115,7 +115,8 @@ async fn ask(client: &S3Client, object: &ObjectRef, if_match: Option<&str>) -> c
     let head = client.head_object(object, if_match).await?;
     let layout = match &head.checksum {
         StoredChecksum::Composite { value, parts } => {
-            Some(client.part_layout(object, &head.identity, value.kind(), *parts).await)
+            // Boxed, as it is large and rare.
+            Some(Box::pin(client.part_layout(object, &head.identity, value.kind(), *parts)).await)
         }
         _ => None,
     };
