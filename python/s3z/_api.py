@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from s3z._client import Client
+from s3z._secrecy import forgetful
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +47,7 @@ os.register_at_fork(after_in_child=_after_fork)
 def _on_default(method: Callable[Concatenate[Client, P], R]) -> Callable[P, R]:
     """The method as a function of the default client, with the same signature and words."""
 
+    @forgetful
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         return method(default_client(), *args, **kwargs)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s3z._config import check_bundle, check_endpoint, check_region
 from s3z._exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _BOTO_TIMEOUT = 60
 _PARTITIONS = (".amazonaws.com", ".amazonaws.com.cn")
@@ -69,7 +72,7 @@ def _endpoint(url: str) -> str | None:
     return check_endpoint(url)
 
 
-def _proxies(proxies: dict[str, str]) -> dict[str, str]:
+def _proxies(proxies: Mapping[str, str]) -> Mapping[str, str]:
     from s3z._settings import check_proxies
 
     return check_proxies({scheme: url for scheme, url in proxies.items() if scheme in ("http", "https")})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from s3z import _boto, _credentials, _transfers
 from s3z._log import warn
+from s3z._secrecy import Hidden, forgetful
 from s3z._settings import Given, refuse_both, resolve
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Client:
         <s3z.Client endpoint=AWS region=eu-central-1>
     """
 
+    @forgetful
     def __init__(
         self,
         *,
@@ -70,7 +72,7 @@ class Client:
         credentials_file: str | os.PathLike[str] | None = None,
         config: TransferConfig | None = None,
     ) -> None:
-        self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        self._arguments = Hidden({name: value for name, value in locals().items() if name not in ("self", "__class__")})
         refuse_both(self._arguments)
         settled: dict[str, Any] = {}
         if client is not None:
@@ -112,12 +114,16 @@ class Client:
         return self._settings.endpoint_url.value
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_settings"):  # seen by whoever looks at why it could not be made
+            return "<s3z.Client>"
         return f"<s3z.Client endpoint={self.endpoint_url or 'AWS'} region={self.region}>"
 
     def __reduce__(self) -> tuple[object, ...]:
         for name in ("credentials", "session", "client"):
             if self._arguments[name] is not None:
                 raise TypeError(f"a Client made with {name}= cannot be pickled: it would carry secrets")
+        if any("@" in url for url in (self._arguments["proxies"] or {}).values()):
+            raise TypeError("a Client made with a proxy's password cannot be pickled: it would carry secrets")
         return _rebuild, ({name: value for name, value in self._arguments.items() if value is not None},)
 
     def _keys(self, find: Resolver) -> _core.KeySet | Callable[[], _core.KeySet] | None:
@@ -129,7 +135,7 @@ class Client:
         if given["client"] is not None:
             return _credentials.from_argument(_boto.client_credentials(given["client"]))
         if given["session"] is not None:
-            return _credentials.from_argument(given["session"].get_credentials())
+            return _credentials.from_argument(_credentials.of_session(given["session"]))
         file = self._arguments["credentials_file"]
         return _credentials.resolve(find, None if file is None else os.fspath(file))
 
@@ -147,6 +153,7 @@ class Client:
                 self._pid = os.getpid()
             return self._core
 
+    @forgetful
     def download(
         self,
         source: str,
@@ -156,6 +163,7 @@ class Client:
         if_match: str | None = None,
         verify: str = "auto",
         on_change: str = "error",
+        resume: bool = True,
         overwrite: bool = True,
         durable: bool | None = None,
         deadline: float | None = None,
@@ -169,13 +177,15 @@ class Client:
         Args:
             source: `s3://bucket/key`, literally; there are no wildcards.
             destination: a file, an existing directory or a path ending in `/` (the last segment of the key is
-                appended); None is the working directory. Missing parents are made. FIFOs and devices are
-                refused.
+                appended); None is the working directory. Missing parents are made. A FIFO or character device is
+                written in order.
             version_id: of the object; None is the current one.
             if_match: the ETag it must have.
             verify: `auto` compares with the stored checksum where there is one, `require` fails where there is none,
                 `off` only checks the length.
             on_change: what to do when the object changes meanwhile: `error`, or `restart` once with the new one.
+            resume: whether to go on with what an interrupted call has left for this destination, and to leave it if
+                this one is interrupted; from 64 MiB on.
             overwrite: whether a file of that name is replaced.
             durable: whether file and directory are synced to the disk at the end; None is as configured, which is no.
             deadline: seconds for the whole call; None is no limit.
@@ -209,6 +219,7 @@ class Client:
             "if_match": if_match,
             "verify": verify,
             "on_change": on_change,
+            "resume": resume,
             "overwrite": overwrite,
             "durable": self._settings.durable if durable is None else durable,
             "deadline": deadline,
@@ -218,6 +229,7 @@ class Client:
         }
         return _transfers.download(self._native(), self._settings, source, destination, options, progress)
 
+    @forgetful
     def upload(
         self,
         source: str | os.PathLike[str],
@@ -312,6 +324,7 @@ class Client:
         request = _transfers.UploadRequest(source, destination, headers, extra_args, options, progress)
         return _transfers.upload(self._native(), self._settings, request)
 
+    @forgetful
     def list(
         self, uri: str, *, recursive: bool = True, delimiter: str | None = None, start_after: str | None = None
     ) -> Iterator[ObjectInfo]:
@@ -340,6 +353,7 @@ class Client:
             delimiter = "/"
         return _transfers.listing(self._native(), uri, delimiter, start_after)
 
+    @forgetful
     def head(self, uri: str, *, version_id: str | None = None) -> HeadResult:
         """What the store says of one object, without its bytes.
 
@@ -359,6 +373,7 @@ class Client:
         """
         return _transfers.head(self._native(), uri, version_id)
 
+    @forgetful
     def exists(self, uri: str, *, version_id: str | None = None) -> bool:
         """Whether there is such an object, or such a bucket if the URI has no key.
 
@@ -376,6 +391,7 @@ class Client:
         """
         return _transfers.exists(self._native(), uri, version_id)
 
+    @forgetful
     def delete(self, uris: str | Iterable[str], *, version_id: str | None = None) -> None:
         """Remove one object or many. An object that is not there counts as removed.
 

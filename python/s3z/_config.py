@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from s3z._escape import escape
 from s3z._exceptions import ConfigError
 from s3z._profiles import Profiles
+from s3z._secrecy import Unshown
 from s3z._units import GIB, auto_or_count, auto_or_size, parse_count, parse_switch, positive_duration
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def check_endpoint(url: str) -> str:
         _ = parts.port
     except ValueError:
         raise ConfigError("the endpoint URL cannot be parsed") from None
-    if "@" in parts.netloc or parts.query or parts.fragment or "?" in url or "#" in url:
+    if "@" in url or parts.query or parts.fragment or "?" in url or "#" in url:
         raise ConfigError("an endpoint URL may not hold a user, a query or a fragment")  # and is not shown
     if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable() or " " in url:
         raise ConfigError(f'the endpoint URL "{escape(url)}" must begin with http:// or https:// and name a host')
@@ -179,7 +180,7 @@ def _part_size(text: str) -> int | None:
     return size
 
 
-class Resolver:
+class Resolver(Unshown):
     """Looks for one setting after the other, in order of precedence.
 
     Args:
@@ -190,6 +191,8 @@ class Resolver:
     Raises:
         ConfigError: the named profile is in neither file.
     """
+
+    __slots__ = ("_merged", "environ", "profile", "profiles")
 
     def __init__(
         self, environ: Mapping[str, str], profile: str | None = None, credentials_file: str | None = None

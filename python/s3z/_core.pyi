@@ -30,6 +30,7 @@ class DownloadOptions(TypedDict, total=False):
     if_match: str | None
     verify: str
     on_change: str
+    resume: bool
     overwrite: bool
     durable: bool
     deadline: float | None

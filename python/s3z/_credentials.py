@@ -6,12 +6,15 @@ processes, containers, instances) is asked of botocore, which is imported only t
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from s3z._escape import escape
 from s3z._exceptions import ConfigError, CredentialsError, S3zError
+from s3z._log import hushed
+from s3z._secrecy import Unshown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from s3z._config import Resolver
     from s3z._core import KeySet
     from s3z._profiles import Section
+
+T = TypeVar("T")
 
 #: with one of these a profile's keys are not static, whatever else it holds
 _NOT_STATIC = (
@@ -28,6 +33,8 @@ _NOT_STATIC = (
 _HINT = (
     "no credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile, or ask for anonymous access"
 )
+#: what follows in botocore's message is the body of an answer
+_BEFORE_BODY = " from container metadata: "
 #: the same keys given out again within so many seconds are not an answer to "expired"
 _PATIENCE = 30.0
 _NAMES = {
@@ -49,10 +56,11 @@ def parse_expiry(value: object, name: str = "the expiry of the credentials") -> 
     if value is None or value == "":
         return None
     if isinstance(value, str):
-        try:
+        # The error of `fromisoformat` quotes the text: it is not to be the context of ours.
+        with contextlib.suppress(ValueError):
             value = datetime.fromisoformat(value.strip())
-        except ValueError:
-            raise ConfigError(f"{name} is not an ISO 8601 time") from None
+        if isinstance(value, str):
+            raise ConfigError(f"{name} is not an ISO 8601 time")
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -119,7 +127,8 @@ def key_set(value: Any) -> KeySet:
         raise CredentialsError(_HINT)
     if hasattr(value, "get_frozen_credentials"):
         expiry = getattr(value, "_expiry_time", None)
-        frozen = value.get_frozen_credentials()
+        with hushed():
+            frozen = value.get_frozen_credentials()
         expiry = getattr(value, "_expiry_time", expiry)
         return _checked(frozen.access_key, frozen.secret_key, frozen.token, expiry)
     if isinstance(value, dict):
@@ -142,13 +151,15 @@ def _checked(access_key: object, secret_key: object, token: object, expiry: obje
     return access_key, secret_key, token or None, parse_expiry(expiry)
 
 
-class Refreshing:
+class Refreshing(Unshown):
     """A source of keys that the core calls on a thread of its own, one call at a time.
 
     Args:
         load: gives keys in any shape `key_set` takes. Its argument says whether keys given out before are to be
             replaced even if they look fresh.
     """
+
+    __slots__ = ("_last", "_load", "_lock", "_renewed")
 
     def __init__(self, load: Callable[[bool], object]) -> None:
         self._load = load
@@ -173,29 +184,53 @@ class Refreshing:
             return keys
 
     def _keys(self, *, renew: bool) -> KeySet:
-        try:
-            return key_set(self._load(renew))
-        except S3zError:
-            raise
-        except Exception as error:
-            raise CredentialsError(_failure(error)) from (None if _ran_process(error) else error)
+        return _guarded(lambda: key_set(self._load(renew)))
 
     def __repr__(self) -> str:
         return "<credentials>"
 
 
-def _ran_process(error: Exception) -> bool:
-    """Whether the message quotes what a `credential_process` wrote to its stderr, which is never shown."""
-    return getattr(error, "kwargs", {}).get("provider") == "custom-process"
+def _guarded(ask: Callable[[], T]) -> T:
+    """What `ask` returns.
+
+    The errors of others are told in our words and are not the context of ours: they may quote what a process wrote,
+    or the whole answer of a service.
+
+    Raises:
+        CredentialsError: it failed.
+    """
+    try:
+        return ask()
+    except S3zError:
+        raise
+    except Exception as error:
+        text = _failure(error)
+    raise CredentialsError(text)
 
 
 def _failure(error: Exception) -> str:
     text = f"no credentials could be had: {type(error).__name__}"
-    if _ran_process(error):
+    if getattr(error, "kwargs", {}).get("provider") == "custom-process":
+        # The message quotes what the process wrote to its stderr.
         return f"{text} (credential_process failed)"
     if type(error).__module__.startswith(("botocore.", "boto3.")):
-        return f"{text}: {escape(str(error))[:500]}"
+        told = str(error).partition(_BEFORE_BODY)[0]
+        return f"{text}: {escape(told)[:500]}"
     return text
+
+
+def of_session(session: Any) -> Any:
+    """The botocore credentials object of a boto3 or botocore session, or None.
+
+    Raises:
+        CredentialsError: they cannot be had.
+    """
+
+    def ask() -> Any:
+        with hushed():
+            return session.get_credentials()
+
+    return _guarded(ask)
 
 
 def through_botocore(profile: str | None, credentials_file: str | None = None) -> Callable[[bool], object]:
@@ -213,10 +248,11 @@ def through_botocore(profile: str | None, credentials_file: str | None = None) -
                 from botocore.session import Session
             except ImportError:
                 raise CredentialsError(f"{_HINT} (boto3 is not installed, so nothing else was looked for)") from None
-            session = Session(profile=profile)
-            if credentials_file is not None:
-                session.set_config_variable("credentials_file", credentials_file)
-            found = session.get_credentials()
+            with hushed():
+                session = Session(profile=profile)
+                if credentials_file is not None:
+                    session.set_config_variable("credentials_file", credentials_file)
+                found = session.get_credentials()
             if found is None:
                 raise CredentialsError(_HINT)
             held[:] = [found]

@@ -53,6 +53,22 @@ def one_line(text: str) -> str:
     return escape(" ".join(text.split("\n")).replace("\t", " ").replace("\r", " "))
 
 
+def shown_uri(uri: str) -> str:
+    """A refused URI, fit to be shown: without the query of a presigned URL, and without a password.
+
+    Example:
+        >>> shown_uri("https://user:secret@host/key?X-Amz-Signature=secret")
+        'https://***@host/key'
+    """
+    plain = uri.partition("?")[0]
+    scheme, mark, rest = plain.partition("://")
+    authority, slash, path = rest.partition("/") if mark else scheme.partition("/")
+    start = scheme + mark if mark else ""
+    if "@" in authority:
+        authority = "***@" + authority.rpartition("@")[2]
+    return escape(start + authority + slash + path)
+
+
 def escape_html(text: str) -> str:
     """`text`, escaped for a notebook."""
     for raw, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;")):

@@ -114,7 +114,7 @@ def build(options: ObjectOptions, more: Headers) -> Headers:
     """The headers to send, checked.
 
     Raises:
-        ConfigError: a name or value cannot be a header.
+        ConfigError: a name or value cannot be a header. The value is not shown: what it says may be secret.
     """
     headers = [
         ("content-type", options.content_type),
@@ -149,7 +149,7 @@ def _value(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise ConfigError(f"{name} must be a text, not {type(value).__name__}")
     if not value.isascii() or not value.replace("\t", " ").isprintable():
-        raise ConfigError(f'{name}: "{escape(value)}" cannot be sent: use visible ASCII characters only')
+        raise ConfigError(f"{name}: this value cannot be sent: use visible ASCII characters only")
     if value != value.strip():
-        raise ConfigError(f'{name}: "{escape(value)}" cannot be sent: blanks at an end would be lost')
+        raise ConfigError(f"{name}: this value cannot be sent: blanks at an end would be lost")
     return value

@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 
-from s3z._escape import escape
+from s3z._escape import escape, shown_uri
 from s3z._exceptions import ConfigError, UnsafeKeyError
 
 _MOST_BYTES = 255
@@ -43,8 +43,9 @@ def local_path(path: str | os.PathLike[str] | os.PathLike[bytes], what: str) -> 
     text = os.fsdecode(path)
     if not text or "\0" in text:
         raise ConfigError(f"{what} must be a path, not {escape(text)!r}")
-    if text.startswith("s3://"):
-        raise ConfigError(f'{what} must be a local path, not "{escape(text)}"')
+    scheme, mark, _ = text.partition("://")
+    if mark and scheme.isalnum():
+        raise ConfigError(f'{what} must be a local path, not "{shown_uri(text)}"')
     return text
 
 

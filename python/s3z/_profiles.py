@@ -8,6 +8,7 @@ import os
 
 from s3z._escape import escape
 from s3z._exceptions import ConfigError
+from s3z._secrecy import Unshown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def parse_file(path: str) -> dict[str, Section]:
     if not os.path.isfile(path):
         return {}
     parser = configparser.RawConfigParser()
+    # Parse errors quote lines, which may hold a secret: they are not even the context of ours.
     try:
         with open(path, encoding="utf-8") as file:
             parser.read_file(file)
@@ -50,23 +52,24 @@ def parse_file(path: str) -> dict[str, Section]:
     except OSError as error:
         raise ConfigError(f'cannot read the configuration file "{escape(path)}": {error.strerror}') from None
     except (configparser.Error, UnicodeDecodeError, ValueError) as error:
-        # The text of a parse error quotes the line, which may hold a secret.
         line = getattr(error, "lineno", None)
-        where = f", line {line}" if isinstance(line, int) else ""
-        raise ConfigError(f'the configuration file "{escape(path)}" cannot be parsed{where}') from None
+    where = f", line {line}" if isinstance(line, int) else ""
+    raise ConfigError(f'the configuration file "{escape(path)}" cannot be parsed{where}')
 
 
 def _expand(path: str) -> str:
     return os.path.expanduser(os.path.expandvars(path))
 
 
-class Profiles:
+class Profiles(Unshown):
     """The two files, each read at most once and only when something of it is asked for.
 
     Args:
         environ: environment variables.
         credentials_file: a path that goes before `AWS_SHARED_CREDENTIALS_FILE`.
     """
+
+    __slots__ = ("_config", "_credentials", "_must_exist", "config_path", "credentials_path")
 
     def __init__(self, environ: Mapping[str, str], credentials_file: str | None = None) -> None:
         self.config_path = _expand(environ.get("AWS_CONFIG_FILE") or "~/.aws/config")

@@ -18,6 +18,7 @@ from s3z._config import (
 )
 from s3z._escape import escape
 from s3z._exceptions import ConfigError
+from s3z._secrecy import Hidden
 from s3z._units import parse_switch
 
 if TYPE_CHECKING:
@@ -45,14 +46,14 @@ class Given:
     addressing_style: str | None = None
     verify: bool | None = None
     ca_bundle: str | None = None
-    proxies: Mapping[str, str] | None = None
+    proxies: Mapping[str, str] | None = field(default=None, repr=False)
     config: TransferConfig | None = None
     settled: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Every effective setting of a client, each with its source. No secret is among them."""
+    """Every effective setting of a client, each with its source. Only proxies may hold a secret, and hide it."""
 
     profile: Setting[str]
     region: Setting[str]
@@ -60,7 +61,7 @@ class Settings:
     addressing_style: Setting[str]
     verify: Setting[bool]
     ca_bundle: Setting[str | None]
-    proxies: Setting[dict[str, str]]
+    proxies: Setting[Mapping[str, str]]
     request_checksum_calculation: Setting[str]
     response_checksum_validation: Setting[str]
     transfer: dict[str, Setting[object]]
@@ -96,7 +97,7 @@ def _endpoint(find: Resolver, given: Given) -> Setting[str | None]:
     return found
 
 
-def check_proxies(proxies: Mapping[str, str]) -> dict[str, str]:
+def check_proxies(proxies: Mapping[str, str]) -> Mapping[str, str]:
     """Proxies by the scheme of the request: `http`, `https`, and `no_proxy` with its list of hosts.
 
     Raises:
@@ -113,10 +114,10 @@ def check_proxies(proxies: Mapping[str, str]) -> dict[str, str]:
         if scheme != "no_proxy" and not url.startswith(("http://", "https://")):
             raise ConfigError(f"proxies: the proxy for {scheme} must be an http:// or https:// URL")
         checked[scheme] = url
-    return checked
+    return Hidden(checked)
 
 
-def _proxies(find: Resolver, given: Given) -> Setting[dict[str, str]]:
+def _proxies(find: Resolver, given: Given) -> Setting[Mapping[str, str]]:
     if given.proxies is not None:
         return Setting(check_proxies(given.proxies), "argument")
     found = {}

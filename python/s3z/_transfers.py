@@ -58,7 +58,7 @@ def core_client(
         anonymous=anonymous,
         ca_bundle=settings.ca_bundle.value,
         verify=settings.verify.value,
-        proxies=settings.proxies.value,
+        proxies=dict(settings.proxies.value),
         transfer=transfer_settings(settings.transfer),
     )
 

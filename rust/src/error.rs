@@ -52,6 +52,7 @@ struct Inner {
     upload_id: Option<String>,
     attempts: u32,
     kept: u64,
+    written: u64,
     path: Option<PathBuf>,
     errno: Option<i32>,
     needs_restart: bool,
@@ -139,6 +140,20 @@ impl Error {
     pub fn keeping(mut self, bytes: u64) -> Self {
         self.0.kept = bytes;
         self
+    }
+
+    /// So many bytes went into a pipe before, and cannot be taken back. The error cannot be cured by starting over.
+    #[must_use]
+    pub fn after_writing(mut self, bytes: u64) -> Self {
+        self.0.message = format!("{}; {bytes} bytes had been written", self.0.message);
+        self.0.needs_restart = false;
+        self.0.written = bytes;
+        self
+    }
+
+    /// Bytes that are out for good, in a pipe or stream.
+    pub fn written(&self) -> u64 {
+        self.0.written
     }
 
     /// What failed cannot go on where it broke, but might if begun anew.

@@ -84,6 +84,8 @@ class Failure:
         self.hint = (
             error.hint if isinstance(error, RefusedError) else _HINTS.get(self.code or "", _HINTS.get(self.kind))
         )
+        for note in getattr(error, "__notes__", ()):
+            self.hint = note
         if isinstance(error, S3zError) and error.upload_id:
             self.hint = f"the upload {error.upload_id} is unfinished and may cost storage"
 

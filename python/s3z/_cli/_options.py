@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from s3z._escape import shown_uri
 from s3z._units import GIB, MIB, auto_or_count, parse_count, parse_size, positive_duration
 
 TYPE_CHECKING = False
@@ -109,7 +110,7 @@ def retries(text: str) -> int:
 def endpoint(text: str) -> str:
     """A URL with `http://` or `https://`."""
     if not text.startswith(("http://", "https://")):
-        raise ValueError(f'"{text}" must begin with http:// or https://')
+        raise ValueError(f'"{shown_uri(text)}" must begin with http:// or https://')
     return text
 
 
@@ -204,6 +205,7 @@ CP = (
     Option("verify", "downloads: compare with the stored checksum (default auto)", "auto|require|off",
            convert=choice("auto", "require", "off")),
     Option("no-verify", "the same as --verify=off", stands_for=("verify", "off")),
+    Option("no-resume", "downloads: neither go on with what an interrupted one left, nor leave anything"),
     Option("durable", "downloads: sync file and directory to the disk"),
     Option("direct-io", "downloads: write past the page cache (default auto)", "auto|on|off",
            convert=choice("auto", "on", "off")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from s3z._cli._options import COMMANDS, EXCLUDING, GLOBAL, Option, UsageError
+from s3z._escape import shown_uri
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -206,4 +207,11 @@ def parse(tokens: list[str]) -> Parsed:
 def _label(command: str, pairs: list[tuple[str, str]], own: tuple[Option, ...], arguments: list[str]) -> str:
     mine = {option.name: option for option in own}
     words = [f"--{name}" if mine[name].value is None else f"--{name}={text}" for name, text in pairs if name in mine]
-    return " ".join([command, *words, *arguments])
+    return " ".join([command, *words, *map(_shown, arguments)])
+
+
+def _shown(argument: str) -> str:
+    """An argument as it is, unless it is a URI that will be refused and may hold a password or a signature."""
+    scheme, mark, rest = argument.partition("://")
+    refused = mark and "/" not in scheme and (scheme != "s3" or "@" in rest.partition("/")[0])
+    return shown_uri(argument) if refused else argument

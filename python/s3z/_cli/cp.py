@@ -119,6 +119,7 @@ def _download(context: Context, source: Remote, destination: str) -> None:
                 target,
                 version_id=options.version_id,
                 verify=options.verify or "auto",
+                resume=not options.no_resume,
                 overwrite=not options.no_clobber,
                 part_size=options.part_size,
                 max_concurrency=options.concurrency,

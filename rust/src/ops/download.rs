@@ -4,8 +4,10 @@
 //! ledger → ranges as spawned tasks under gate and byte budget, while what was left is read back → all joined →
 //! coverage, checksum → published by rename. Whatever fails first stops the rest: tasks are stopped and awaited, the
 //! writer is drained, the destination stays as it was, and the temp file goes, or stays for the next run.
-//! `run.rs` is one try from beginning to end, `fetch.rs` its ranges, `verify.rs` its verdict.
+//! `run.rs` is one try from beginning to end, `fetch.rs` its ranges, `verify.rs` its verdict; `deliver.rs` writes
+//! to a pipe or device instead, in order and for good.
 
+mod deliver;
 mod fetch;
 mod run;
 mod verify;
@@ -122,6 +124,8 @@ pub async fn download(
             // Bytes that came wrong are fetched once more, over new connections (C5).
             Ok(End::Mismatch(error)) if refetch => return Err(named(error)),
             Ok(End::Mismatch(_)) => refetch = true,
+            // A pipe has no second try (I5).
+            Err(error) if error.written() > 0 => return Err(error),
             Err(error) if error.kind() == ErrorKind::RangesIgnored && shape != Shape::Whole => shape = Shape::Whole,
             Err(error) if error.kind() == ErrorKind::ObjectChanged && may_follow_change => may_follow_change = false,
             // What cannot be pinned cannot go on after a break (I4).

@@ -4,6 +4,7 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::config::MIB;
 use crate::error::{Error, ErrorKind, MAX_SHOWN, escape};
 
 fn class_name(kind: ErrorKind) -> &'static str {
@@ -54,7 +55,21 @@ fn service(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     details.set_item("host_id", error.host_id())?;
     details.set_item("attempts", error.attempts())?;
     details.set_item("upload_id", error.upload_id())?;
-    Ok(PyErr::from_value(class.call((message(error),), Some(&details))?))
+    let exception = class.call((message(error),), Some(&details))?;
+    if let Some(note) = kept_note(error.kept()) {
+        exception.call_method1("add_note", (note,))?;
+    }
+    Ok(PyErr::from_value(exception))
+}
+
+/// What is said of bytes that a transfer leaves for the next one, if there are any.
+pub fn kept_note(bytes: u64) -> Option<String> {
+    let text = "kept beside the destination: the same call goes on from there";
+    match bytes {
+        0 => None,
+        1..MIB => Some(format!("{bytes} bytes are {text}")),
+        _ => Some(format!("{} MiB are {text}", bytes / MIB)),
+    }
 }
 
 /// The text, with the object named if it does not do so itself.

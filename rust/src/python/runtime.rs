@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Runtime};
 
-use super::error::to_python;
+use super::error::{kept_note, to_python};
 use super::per_process::PerProcess;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Cancel, Progress, Snapshot};
@@ -152,6 +152,9 @@ fn name_what_is_left(py: Python<'_>, watch: &Watch<'_>, exception: &PyErr) {
     if let Some(upload_id) = watch.progress.unfinished() {
         let note = format!("the multipart upload {upload_id} was not aborted and may cost storage");
         // Without the note the exception is still the right one.
+        let _ = exception.value(py).call_method1("add_note", (note,));
+    }
+    if let Some(note) = kept_note(watch.progress.kept()) {
         let _ = exception.value(py).call_method1("add_note", (note,));
     }
 }

@@ -19,7 +19,7 @@ use crate::s3::body::ObjectBody;
 use crate::s3::client::GetRequest;
 use crate::s3::object::ObjectIdentity;
 use crate::transfer::buffers::ALIGNMENT;
-use crate::transfer::destination::Destination;
+use crate::transfer::destination::{Destination, Target};
 use crate::transfer::file_writer::{FileWriter, LedgerPlan, Start, WriterConfig};
 use crate::transfer::ledger::format::Interval;
 use crate::transfer::ledger::{Found, Ledger};
@@ -61,7 +61,11 @@ type Discovered = (ObjectIdentity, Option<(ObjectBody, Arc<Permit>)>, Option<Fou
 
 impl Run<'_> {
     pub(super) async fn go(&self) -> Result<End> {
-        let (destination, found) = self.prepare().await?;
+        let (target, found) = self.prepare().await?;
+        let destination = match target {
+            Target::File(destination) => destination,
+            Target::Stream(stream) => return Box::pin(self.deliver(stream)).await,
+        };
         let config = &self.engine.client.config().transfer;
         let mut adaption = Adaption::new(&self.engine.client, config, self.request.max_concurrency);
         let compare = self.request.verify != Verify::Off;
@@ -103,23 +107,23 @@ impl Run<'_> {
     }
 
     /// Checks the destination, and looks what an earlier run has left for it.
-    async fn prepare(&self) -> Result<(Destination, Option<Found>)> {
+    async fn prepare(&self) -> Result<(Target, Option<Found>)> {
         let (path, overwrite) = (self.request.destination.clone(), self.request.overwrite);
         let resume = self.request.resume && !self.refetch;
         let object = self.request.object_hash(self.engine.client.config().endpoint_url.as_deref());
         let look = move || {
-            let destination = Destination::prepare(&path, overwrite)?;
-            let found = match resume {
-                true => Ledger::look(destination.directory().as_fd(), destination.name(), &object),
-                false => None,
+            let target = Target::prepare(&path, overwrite)?;
+            let found = match &target {
+                Target::File(file) if resume => Ledger::look(file.directory().as_fd(), file.name(), &object),
+                _ => None,
             };
-            Ok((destination, found))
+            Ok((target, found))
         };
         self.engine.lanes.pick().call(look).await
     }
 
     /// `work`, unless it is cancelled or the deadline comes first.
-    async fn guard<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) async fn guard<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let deadline = self.request.deadline.map(|limit| self.started + limit);
         unless_late(self.cancel, deadline, "download", work).await
     }
@@ -229,21 +233,38 @@ impl Run<'_> {
     }
 
     fn report(&self, fetch: &Fetch<'_>, size: u64, verified: Verification) -> TransferReport {
-        let identity = fetch.identity.clone();
+        let moved = Moved { parts: fetch.ranges, attempts: fetch.attempts, resumed_bytes: fetch.resumed() };
+        self.report_of(fetch.identity.clone(), size, moved, verified)
+    }
+
+    pub(super) fn report_of(
+        &self,
+        identity: ObjectIdentity,
+        size: u64,
+        moved: Moved,
+        verified: Verification,
+    ) -> TransferReport {
         TransferReport {
             bytes: size,
             seconds: self.started.elapsed().as_secs_f64(),
             etag: identity.etag,
             version_id: identity.version_id,
-            parts: fetch.ranges,
-            attempts: fetch.attempts,
-            resumed_bytes: fetch.resumed(),
+            parts: moved.parts,
+            attempts: moved.attempts,
+            resumed_bytes: moved.resumed_bytes,
             verified,
             last_modified: identity.last_modified,
             content_type: identity.content_type,
             storage_class: identity.storage_class,
         }
     }
+}
+
+/// How the bytes came.
+pub(super) struct Moved {
+    pub parts: u32,
+    pub attempts: u32,
+    pub resumed_bytes: u64,
 }
 
 /// Whether what was fetched may be of use to a later run: the object is still what it was, and so is the disk.

@@ -150,6 +150,10 @@ fn whole(expected: Digest, actual: Digest) -> Verdict {
     if actual == expected {
         return Verdict::Proved(Verification::FullObject(expected.kind()));
     }
+    Verdict::Mismatch(mismatch(&expected, &actual))
+}
+
+pub(super) fn mismatch(expected: &Digest, actual: &Digest) -> Error {
     let text = format!("of the bytes is {}, the store holds {}", actual.encode(), expected.encode());
-    Verdict::Mismatch(Error::integrity(format!("{} {text}", expected.kind().name())))
+    Error::integrity(format!("{} {text}", expected.kind().name()))
 }
