@@ -206,3 +206,206 @@ fn open_or_make(directory: &Path) -> Result<(Directory, Option<Made>)> {
         _ => error,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::confine::tests::{as_nobody, open_to_nobody};
+    use crate::transfer::temp_file::{Publish, TempFile};
+    use rustix::fs::CWD;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::net::UnixListener;
+
+    const PLAIN: Publish = Publish { overwrite: true, durable: false, mtime: None };
+
+    fn refusal(path: &Path, overwrite: bool) -> Errno {
+        let error = Target::prepare(path, overwrite).map(|target| format!("{target:?}")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LocalIo);
+        Errno::from_raw_os_error(error.errno().unwrap())
+    }
+
+    fn publish(path: &Path) -> Result<()> {
+        TempFile::create(Destination::prepare(path, true)?)?.publish(PLAIN)
+    }
+
+    fn count(directory: &Path) -> usize {
+        fs::read_dir(directory).unwrap().count()
+    }
+
+    /// F2, #63.
+    #[test]
+    fn what_cannot_be_the_name_of_a_file_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        symlink(".", dir.path().join("link")).unwrap();
+        for name in ["", "new/", "new/.", "new/..", "link", "link/", "..", "."] {
+            let path = format!("{}/{name}", dir.path().display());
+            assert_eq!(refusal(Path::new(&path), true), Errno::ISDIR, "{path}");
+        }
+        for path in ["/", ".", "..", "//", "/proc/self/cwd"] {
+            assert_eq!(refusal(Path::new(path), true), Errno::ISDIR, "{path}");
+        }
+        assert_eq!(refusal(Path::new(""), true), Errno::NOENT);
+        assert_eq!(refusal(&dir.path().join("a\0b"), true), Errno::INVAL);
+        assert_eq!(count(dir.path()), 1);
+    }
+
+    /// #64.
+    #[test]
+    fn long_and_strange_names_work_up_to_the_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [&[b'n'; 255][..], b"\xff\xfe\x80", b"new\nline", b" ", b"-", b"..."] {
+            let path = dir.path().join(OsStr::from_bytes(name));
+            publish(&path).unwrap();
+            assert!(path.is_file());
+        }
+        assert_eq!(refusal(&dir.path().join("n".repeat(256)), true), Errno::NAMETOOLONG);
+        assert_eq!(refusal(&dir.path().join("n".repeat(256)).join("file"), true), Errno::NAMETOOLONG);
+        let deep = format!("{}/{}", dir.path().display(), "d/".repeat(2048));
+        assert_eq!(refusal(Path::new(&deep[..4096]), true), Errno::NAMETOOLONG);
+        let (longest, _) = deep.split_at(4094);
+        let longest = format!("{}f", longest.trim_end_matches('/'));
+        publish(Path::new(&longest)).unwrap();
+        assert!(Path::new(&longest).is_file());
+    }
+
+    /// F2, #63.
+    #[test]
+    fn what_cannot_be_written_to_shows_at_once() {
+        let dir = open_to_nobody(0o500);
+        as_nobody(|| {
+            assert_eq!(refusal(&dir.path().join("file"), true), Errno::ACCESS);
+            assert_eq!(refusal(&dir.path().join("new/file"), true), Errno::ACCESS);
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o600)).unwrap();
+            assert_eq!(refusal(&dir.path().join("file"), true), Errno::ACCESS);
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o300)).unwrap();
+            publish(&dir.path().join("file")).unwrap();
+            rustix::fs::mkfifoat(CWD, dir.path().join("fifo"), Mode::from_raw_mode(0o400)).unwrap();
+            assert_eq!(refusal(&dir.path().join("fifo"), true), Errno::ACCESS);
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        });
+        fs::write(dir.path().join("plain"), "").unwrap();
+        assert_eq!(refusal(&dir.path().join("plain/file"), true), Errno::NOTDIR);
+        assert_eq!(refusal(&dir.path().join("plain/deep/file"), true), Errno::NOTDIR);
+    }
+
+    #[test]
+    fn missing_parents_are_made_and_go_again() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("old")).unwrap();
+        for path in ["a/b/c", "old//x/./y/f"] {
+            let path = dir.path().join(path);
+            let destination = Destination::prepare(&path, true).unwrap();
+            assert!(path.parent().unwrap().is_dir());
+            drop(destination);
+            assert_eq!((count(dir.path()), count(&dir.path().join("old"))), (1, 0), "made for nothing, they go");
+            drop(TempFile::create(Destination::prepare(&path, true).unwrap()).unwrap());
+            assert_eq!((count(dir.path()), count(&dir.path().join("old"))), (1, 0));
+        }
+        let mut temp = TempFile::create(Destination::prepare(&dir.path().join("a/b/c"), true).unwrap()).unwrap();
+        temp.publish(Publish { durable: true, ..PLAIN }).unwrap();
+        drop(temp);
+        assert!(dir.path().join("a/b/c").is_file());
+        // `missing/..` is nowhere, as for any other program.
+        assert_eq!(refusal(&dir.path().join("missing/../f"), true), Errno::NOENT);
+        assert!(!dir.path().join("missing").exists());
+    }
+
+    /// K5, F9.
+    #[test]
+    fn links_on_the_way_are_the_users_word_unless_they_lead_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("real")).unwrap();
+        symlink("real", dir.path().join("link")).unwrap();
+        symlink("nowhere", dir.path().join("dangling")).unwrap();
+        publish(&dir.path().join("link/deep/file")).unwrap();
+        assert!(dir.path().join("real/deep/file").is_file());
+        for path in ["dangling/file", "dangling/deep/file"] {
+            assert_eq!(refusal(&dir.path().join(path), true), Errno::LOOP);
+        }
+        assert!(!dir.path().join("nowhere").exists());
+    }
+
+    /// #66: what was opened is what is written to, whatever has its name by then.
+    #[test]
+    fn a_directory_swapped_meanwhile_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, moved, outside) = (dir.path().join("home"), dir.path().join("moved"), dir.path().join("outside"));
+        fs::create_dir(&home).unwrap();
+        fs::create_dir(&outside).unwrap();
+        let prepared = Destination::prepare(&home.join("new/file"), true).unwrap();
+        let dropped = Destination::prepare(&home.join("other/file"), true).unwrap();
+        fs::rename(&home, &moved).unwrap();
+        symlink(&outside, &home).unwrap();
+        fs::create_dir_all(outside.join("other")).unwrap();
+        let mut temp = TempFile::create(prepared).unwrap();
+        temp.publish(Publish { durable: true, ..PLAIN }).unwrap();
+        drop(dropped);
+        assert!(moved.join("new/file").is_file());
+        assert!(!moved.join("other").exists(), "removed where it was made");
+        assert!(outside.join("other").is_dir(), "not where a name leads now");
+        assert_eq!(count(&outside), 1);
+    }
+
+    /// F9, F10, #63: what stands in for the file decides, and `overwrite` only where something would be lost.
+    #[test]
+    fn files_and_streams_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        rustix::fs::mkfifoat(CWD, at("fifo"), Mode::from_raw_mode(0o600)).unwrap();
+        fs::write(at("file"), "old").unwrap();
+        fs::create_dir(at("directory")).unwrap();
+        let _socket = UnixListener::bind(at("socket")).unwrap();
+        let links = [
+            ("to-fifo", "fifo"),
+            ("to-null", "/dev/null"),
+            ("to-link", "to-fifo"),
+            ("to-file", "file"),
+            ("dangling", "nowhere"),
+            ("loop", "loop"),
+            ("to-directory", "directory"),
+            ("to-socket", "socket"),
+        ];
+        for (link, target) in links {
+            symlink(target, at(link)).unwrap();
+        }
+        for overwrite in [true, false] {
+            for path in
+                [at("fifo"), at("to-fifo"), at("to-link"), at("to-null"), "/dev/null".into(), "/dev/full".into()]
+            {
+                let target = Target::prepare(&path, overwrite).unwrap();
+                assert!(matches!(&target, Target::Stream(stream) if stream.path() == path), "{path:?}: {target:?}");
+            }
+            for path in [at("socket"), at("to-socket")] {
+                assert_eq!(refusal(&path, overwrite), Errno::INVAL, "{path:?}");
+            }
+            for path in [at("directory"), at("to-directory")] {
+                assert_eq!(refusal(&path, overwrite), Errno::ISDIR, "{path:?}");
+            }
+        }
+        for name in ["file", "to-file", "dangling", "loop"] {
+            assert_eq!(refusal(&at(name), false), Errno::EXIST, "{name}");
+            assert!(matches!(Target::prepare(&at(name), true).unwrap(), Target::File(_)), "{name}");
+        }
+        assert!(matches!(Target::prepare(&at("new"), false).unwrap(), Target::File(_)));
+        assert!(Destination::prepare(&at("fifo"), true).is_err(), "where only a file will do");
+        for name in ["to-file", "dangling", "loop"] {
+            publish(&at(name)).unwrap();
+            assert!(fs::symlink_metadata(at(name)).unwrap().is_file(), "{name} is replaced itself");
+        }
+        assert_eq!(fs::read(at("file")).unwrap(), b"old");
+        assert!(!at("nowhere").exists());
+    }
+
+    /// F10: needs root to make one.
+    #[test]
+    fn block_devices_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("block");
+        let device = rustix::fs::makedev(7, 250);
+        match rustix::fs::mknodat(CWD, &path, FileType::BlockDevice, Mode::from_raw_mode(0o600), device) {
+            Ok(()) => assert_eq!(refusal(&path, true), Errno::INVAL),
+            Err(errno) => assert_eq!(errno, Errno::PERM),
+        }
+    }
+}

@@ -106,4 +106,26 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Internal);
         assert_eq!(lane.call(|| Ok(7)).await.unwrap(), 7);
     }
+
+    #[tokio::test]
+    async fn a_lane_of_its_own_ends_with_its_last_handle() {
+        let (lane, held) = (Lane::start("s3z-test").unwrap(), Arc::new(()));
+        let (other, weak) = (lane.clone(), Arc::downgrade(&held));
+        lane.post(move || drop(held));
+        drop(lane);
+        assert_eq!(
+            other.call(|| Ok(std::thread::current().name().map(String::from))).await.unwrap().as_deref(),
+            Some("s3z-test")
+        );
+        assert!(weak.upgrade().is_none());
+        let (tell, mut ended) = oneshot::channel::<()>();
+        other.post(move || {
+            thread_local!(static AT_EXIT: std::cell::RefCell<Option<oneshot::Sender<()>>> = const { std::cell::RefCell::new(None) });
+            AT_EXIT.with_borrow_mut(|slot| *slot = Some(tell));
+        });
+        other.call(|| Ok(())).await.unwrap();
+        assert!(ended.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
+        drop(other);
+        assert!(ended.await.is_err(), "the thread's own storage went with it");
+    }
 }

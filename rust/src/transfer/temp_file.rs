@@ -185,12 +185,7 @@ fn open_kept(directory: &Directory, kept: &Kept<'_>) -> Result<OwnedFd, WhyNot> 
         _ => WhyNot::Missing,
     })?;
     lock(&file).map_err(|_| WhyNot::InUse)?;
-    let stat = rustix::fs::fstat(&file).map_err(|_| WhyNot::Missing)?;
-    // Whoever held the lock before may have published the file, or removed it: then its name is gone.
-    let named = directory.stat(name).map_err(|_| WhyNot::Missing)?;
-    if (named.st_dev, named.st_ino) != (stat.st_dev, stat.st_ino) {
-        return Err(WhyNot::InUse);
-    }
+    let stat = still_named(directory, name, &file)?;
     if !is_only_ours(&stat) {
         return Err(WhyNot::Unsafe);
     }
@@ -198,6 +193,13 @@ fn open_kept(directory: &Directory, kept: &Kept<'_>) -> Result<OwnedFd, WhyNot> 
     let lengths = [Some(kept.size), kept.size.checked_next_multiple_of(ALIGNMENT as u64)];
     let is_meant = (stat.st_dev, stat.st_ino) == (kept.device, kept.inode) && lengths.contains(&length);
     if is_meant { Ok(file) } else { Err(WhyNot::Different) }
+}
+
+/// The locked file, if it still has its name: whoever held the lock before may have published or removed it.
+fn still_named(directory: &Directory, name: &OsStr, file: &OwnedFd) -> Result<Stat, WhyNot> {
+    let stat = rustix::fs::fstat(file).map_err(|_| WhyNot::Missing)?;
+    let named = directory.stat(name).map_err(|_| WhyNot::Missing)?;
+    if (named.st_dev, named.st_ino) == (stat.st_dev, stat.st_ino) { Ok(stat) } else { Err(WhyNot::InUse) }
 }
 
 fn lock(file: &OwnedFd) -> rustix::io::Result<()> {
@@ -245,8 +247,9 @@ fn timestamps(mtime: SystemTime) -> Timestamps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs::{self, File};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::process::Command;
     use std::time::Duration;
 
     const PLAIN: Publish = Publish { overwrite: true, durable: false, mtime: None };
@@ -258,13 +261,19 @@ mod tests {
         names
     }
 
+    fn create(path: &Path) -> TempFile {
+        TempFile::create(Destination::prepare(path, true).unwrap()).unwrap()
+    }
+
     #[test]
     fn publishes_only_when_told() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
-        let mut temp = TempFile::create(Destination::prepare(&path, true).unwrap()).unwrap();
+        let mut temp = create(&path);
         rustix::io::write(&temp, b"hello").unwrap();
-        assert!(is_own_name(OsStr::new(&names(dir.path())[0])));
+        assert_eq!(names(dir.path()), [temp.name()]);
+        assert!(is_own_name(OsStr::new(temp.name())) && is_temp_name(temp.name()));
+        assert_eq!(fs::metadata(dir.path().join(temp.name())).unwrap().permissions().mode() & 0o7777, 0o600, "F1");
         let when = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         temp.publish(Publish { durable: true, mtime: Some(when), ..PLAIN }).unwrap();
         drop(temp);
@@ -278,20 +287,24 @@ mod tests {
     #[test]
     fn dropped_unpublished_it_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        drop(TempFile::create(Destination::prepare(&dir.path().join("file"), true).unwrap()).unwrap());
+        drop(create(&dir.path().join("file")));
         assert!(names(dir.path()).is_empty());
     }
 
+    /// F7, #67.
     #[test]
     fn keeps_the_mode_of_what_it_replaces_but_not_setuid() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "old").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o4751)).unwrap();
-        TempFile::create(Destination::prepare(&path, true).unwrap()).unwrap().publish(PLAIN).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o751);
+        for (old, new) in [(0o4751, 0o751), (0o2777, 0o777), (0o1600, 0o600), (0o400, 0o400), (0o000, 0o000)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(old)).unwrap();
+            create(&path).publish(PLAIN).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, new);
+        }
     }
 
+    /// F6: a name that came meanwhile is not lost.
     #[test]
     fn without_overwrite_an_existing_name_stays() {
         let dir = tempfile::tempdir().unwrap();
@@ -307,14 +320,293 @@ mod tests {
         assert_eq!(early.errno(), Some(Errno::EXIST.raw_os_error()));
     }
 
+    /// A temp file that was left behind by an earlier run, and how it is recognised.
+    struct Left {
+        dir: tempfile::TempDir,
+        name: String,
+        device: u64,
+        inode: u64,
+    }
+
+    impl Left {
+        fn new(content: &[u8]) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let mut temp = create(&dir.path().join("file"));
+            rustix::io::write(&temp, content).unwrap();
+            let (device, inode) = temp.device_and_inode().unwrap();
+            temp.keep();
+            Self { name: temp.name().to_owned(), dir, device, inode }
+        }
+
+        fn path(&self) -> std::path::PathBuf {
+            self.dir.path().join(&self.name)
+        }
+
+        fn kept(&self, size: u64) -> Kept<'_> {
+            Kept { name: &self.name, device: self.device, inode: self.inode, size }
+        }
+
+        fn reopen(&self, kept: &Kept<'_>) -> Result<TempFile, WhyNot> {
+            let destination = Destination::prepare(&self.dir.path().join("file"), true).unwrap();
+            match TempFile::reopen(destination, kept) {
+                Reopened::File(temp) => Ok(temp),
+                Reopened::Refused(destination, why) => {
+                    assert_eq!(destination.name(), "file", "it comes back, for a new one");
+                    Err(why)
+                }
+            }
+        }
+
+        fn refusal(&self, size: u64) -> WhyNot {
+            self.reopen(&self.kept(size)).unwrap_err()
+        }
+    }
+
     #[test]
-    fn a_link_is_replaced_not_followed() {
+    fn what_was_kept_is_gone_on_with() {
+        for (content, size) in [(&b"hello"[..], 5), (&[1; 4096], 4096), (&[1; 4096], 17), (b"", 0)] {
+            let left = Left::new(content);
+            let mut temp = left.reopen(&left.kept(size)).unwrap();
+            assert_eq!((temp.name(), temp.device_and_inode().unwrap()), (&left.name[..], (left.device, left.inode)));
+            rustix::io::pwrite(&temp, b"X", 0).unwrap();
+            temp.publish(PLAIN).unwrap();
+            assert_eq!(names(left.dir.path()), ["file"]);
+            assert_eq!(fs::read(left.dir.path().join("file")).unwrap()[0], b'X');
+        }
+        let left = Left::new(b"hello");
+        drop(left.reopen(&left.kept(5)).unwrap());
+        assert!(names(left.dir.path()).is_empty(), "once it is open, dropping it removes it, as ever");
+    }
+
+    /// F13: of another length or identity it is another file.
+    #[test]
+    fn another_file_is_not_gone_on_with() {
+        let left = Left::new(&[1; 4097]);
+        for size in [0, 1, 4096, 4098 + 4096, 8193, u64::MAX] {
+            assert_eq!(left.refusal(size), WhyNot::Different, "{size}");
+        }
+        let kept = left.kept(4097);
+        for other in [Kept { inode: kept.inode + 1, ..kept }, Kept { device: kept.device + 1, ..kept }] {
+            assert_eq!(left.reopen(&other).unwrap_err(), WhyNot::Different);
+        }
+        fs::remove_file(left.path()).unwrap();
+        assert_eq!(left.refusal(4097), WhyNot::Missing);
+        fs::write(left.path(), [1; 4097]).unwrap();
+        let now = fs::metadata(left.path()).unwrap();
+        if now.ino() != left.inode {
+            assert_eq!(left.refusal(4097), WhyNot::Different, "the same name and length, another file");
+        }
+    }
+
+    /// F13, #66: what others could have made, hold by another name or may write to.
+    #[test]
+    fn an_unsafe_file_is_not_gone_on_with() {
+        let left = Left::new(b"hello");
+        for mode in [0o620, 0o602, 0o666] {
+            fs::set_permissions(left.path(), fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(left.refusal(5), WhyNot::Unsafe, "{mode:o}");
+        }
+        fs::set_permissions(left.path(), fs::Permissions::from_mode(0o644)).unwrap();
+        fs::hard_link(left.path(), left.dir.path().join("second")).unwrap();
+        assert_eq!(left.refusal(5), WhyNot::Unsafe);
+        fs::remove_file(left.dir.path().join("second")).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(left.path(), Some(65534), None).unwrap();
+            assert_eq!(left.refusal(5), WhyNot::Unsafe);
+            std::os::unix::fs::chown(left.path(), Some(0), None).unwrap();
+        }
+        let aside = left.dir.path().join("aside");
+        fs::rename(left.path(), &aside).unwrap();
+        symlink("aside", left.path()).unwrap();
+        assert_eq!(left.refusal(5), WhyNot::Unsafe);
+        fs::remove_file(left.path()).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, left.path(), Mode::from_raw_mode(0o600)).unwrap();
+        assert_eq!(left.refusal(5), WhyNot::Unsafe);
+        fs::remove_file(left.path()).unwrap();
+        fs::rename(&aside, left.path()).unwrap();
+        let random = &left.name[5..37];
+        for name in [
+            "file".to_owned(),
+            format!("../{}", left.name),
+            format!("{}/{}", left.dir.path().display(), left.name),
+            format!(".s3z-{random}.ledger"),
+            format!(".s3z-{}.part", random.to_uppercase()),
+            format!(".s3z-{random}0.part"),
+            format!(".s3z-{}.part", "../".repeat(10) + "xx"),
+        ] {
+            if name != left.name {
+                assert_eq!(left.reopen(&Kept { name: &name, ..left.kept(5) }).unwrap_err(), WhyNot::Unsafe, "{name}");
+            }
+        }
+        assert!(left.reopen(&left.kept(5)).is_ok(), "after all that it is still the one that was left");
+    }
+
+    /// F1, F11, F13: one run at a time has it, and what was published meanwhile is nobody's to write to.
+    #[test]
+    fn a_file_in_use_is_not_gone_on_with() {
+        let left = Left::new(b"hello");
+        let first = left.reopen(&left.kept(5)).unwrap();
+        assert_eq!(left.refusal(5), WhyNot::InUse);
+        drop(first);
+        let new = create(&left.dir.path().join("other"));
+        let (device, inode) = new.device_and_inode().unwrap();
+        let kept = Kept { name: new.name(), device, inode, size: 0 };
+        assert_eq!(left.reopen(&kept).unwrap_err(), WhyNot::InUse, "a new one is locked too");
+    }
+
+    /// F13: whoever opened the file just before it was published, and gets the lock after, must not write into it.
+    #[test]
+    fn a_file_published_between_open_and_lock_is_let_go() {
+        let left = Left::new(b"hello");
+        let directory = Directory::open(left.dir.path()).unwrap();
+        let name = OsStr::new(&left.name);
+        let file = directory.open_file(name, OFlags::RDWR).unwrap();
+        lock(&file).unwrap();
+        assert!(still_named(&directory, name, &file).is_ok());
+        directory.rename(name, OsStr::new("file")).unwrap();
+        assert_eq!(still_named(&directory, name, &file).unwrap_err(), WhyNot::Missing);
+        fs::write(left.path(), "another").unwrap();
+        assert_eq!(still_named(&directory, name, &file).unwrap_err(), WhyNot::InUse);
+    }
+
+    /// Runs a test of this file in a process of its own, behind `command`.
+    fn alone(command: &[&str], test: &str, dir: &Path) -> std::process::Output {
+        let (program, arguments) = command.split_first().unwrap();
+        let output = Command::new(program)
+            .args(arguments)
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", &format!("transfer::temp_file::tests::{test}"), "--ignored", "--nocapture"])
+            .env("TEMP_FILE_TEST", dir)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
+        output
+    }
+
+    fn directory_of_parent() -> std::path::PathBuf {
+        std::env::var_os("TEMP_FILE_TEST").expect("run by another test").into()
+    }
+
+    /// Whether strace is at hand; without it CI fails, and a person is told.
+    fn has_strace() -> bool {
+        let found = Command::new("strace").arg("-V").output().is_ok();
+        assert!(found || std::env::var_os("CI").is_none(), "strace is missing");
+        found
+    }
+
+    #[test]
+    #[ignore = "run by the tests below"]
+    fn publishes_durably_beneath_new_parents() {
+        let path = directory_of_parent().join("a/b/file");
+        create(&path).publish(Publish { durable: true, mtime: Some(UNIX_EPOCH), ..PLAIN }).unwrap();
+    }
+
+    /// F6, #62: what is on the disk before the name is, and the names after.
+    #[test]
+    fn publishes_in_the_order_that_survives_a_power_cut() {
+        if !has_strace() {
+            return;
+        }
         let dir = tempfile::tempdir().unwrap();
-        let (target, link) = (dir.path().join("target"), dir.path().join("link"));
-        fs::write(&target, "untouched").unwrap();
-        std::os::unix::fs::symlink(&target, &link).unwrap();
-        TempFile::create(Destination::prepare(&link, true).unwrap()).unwrap().publish(PLAIN).unwrap();
-        assert_eq!(fs::read(&target).unwrap(), b"untouched");
-        assert!(fs::symlink_metadata(&link).unwrap().is_file());
+        let trace = "trace=fchmod,utimensat,fsync,fcntl,rename,renameat,renameat2";
+        let strace = ["strace", "-f", "-y", "-e", trace, "-s", "0"];
+        let output = alone(&strace, "publishes_durably_beneath_new_parents", dir.path());
+        let root = dir.path().canonicalize().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap().replace(root.to_str().unwrap(), "ROOT");
+        let told = |line: &str| {
+            let (call, arguments) = line.split_once('(')?;
+            let (_, place) = arguments.split_once("<ROOT")?;
+            let place = place.split('>').next()?;
+            let place = if place.contains(".s3z-") { "temp" } else { place };
+            let is_asked_for = !call.ends_with("fcntl") || arguments.contains("F_DUPFD") && place == "temp";
+            is_asked_for.then(|| format!("{} {place}", call.rsplit(' ').next().unwrap_or_default()))
+        };
+        let calls: Vec<String> = text.lines().filter_map(told).collect();
+        let expected = ["fchmod temp", "utimensat temp", "fsync temp", "fcntl temp", "renameat /a/b"];
+        assert_eq!(calls, [&expected[..], &["fsync /a/b", "fsync ", "fsync /a"]].concat());
+    }
+
+    #[test]
+    #[ignore = "run by the test below"]
+    fn fails_to_publish() {
+        let path = directory_of_parent().join("file");
+        let mut temp = create(&path);
+        rustix::io::write(&temp, b"hello").unwrap();
+        // Past the closes that belong to the start of a process.
+        (0..100).for_each(|_| drop(File::open("/dev/null").unwrap()));
+        let error = temp.publish(PLAIN).unwrap_err();
+        assert_eq!(error.errno(), Some(Errno::IO.raw_os_error()));
+        assert_eq!(error.path(), Some(&*path));
+    }
+
+    /// F5, #60: closing may tell of bytes that never arrived, and does so before the file has its name.
+    #[test]
+    fn an_error_of_close_counts() {
+        if !has_strace() {
+            return;
+        }
+        for fault in ["close:error=EIO:when=100+", "renameat,renameat2:error=EIO"] {
+            let dir = tempfile::tempdir().unwrap();
+            let call = fault.split(':').next().unwrap();
+            let strace = [
+                "strace",
+                "-f",
+                "-q",
+                "-o",
+                "/dev/null",
+                "-e",
+                &format!("trace={call}"),
+                "-e",
+                &format!("inject={fault}"),
+            ];
+            alone(&strace, "fails_to_publish", dir.path());
+            assert!(names(dir.path()).is_empty(), "{fault}: {:?}", names(dir.path()));
+        }
+    }
+
+    #[test]
+    #[ignore = "run by the test below"]
+    fn waits_for_descriptors() {
+        let path = directory_of_parent().join("new/file");
+        let mut taken = Vec::new();
+        while let Ok(file) = File::open("/dev/null") {
+            taken.push(file);
+        }
+        let free = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            taken.truncate(taken.len() - 4);
+            taken
+        });
+        let destination = Destination::prepare(&path, true).unwrap();
+        let mut taken = free.join().unwrap();
+        while let Ok(file) = File::open("/dev/null") {
+            taken.push(file);
+        }
+        let free = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            taken.pop();
+            taken
+        });
+        let mut temp = TempFile::create(destination).unwrap();
+        let mut taken = free.join().unwrap();
+        while let Ok(file) = File::open("/dev/null") {
+            taken.push(file);
+        }
+        temp.publish(PLAIN).unwrap();
+        assert!(path.is_file());
+        drop(temp);
+        while let Ok(file) = File::open("/dev/null") {
+            taken.push(file);
+        }
+        let error = Destination::prepare(&path, true).unwrap_err();
+        assert_eq!(error.errno(), Some(Errno::MFILE.raw_os_error()));
+    }
+
+    /// F15, #70: neither a failure nor a hang, in every call that needs a descriptor.
+    #[test]
+    fn a_lack_of_descriptors_is_waited_out() {
+        let dir = tempfile::tempdir().unwrap();
+        alone(&["prlimit", "--nofile=64"], "waits_for_descriptors", dir.path());
     }
 }
