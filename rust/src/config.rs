@@ -71,6 +71,10 @@ pub struct TransferConfig {
     pub direct_io_threshold: u64,
     /// A download of at least so many bytes keeps a ledger, so that it can be gone on with (F12).
     pub resume_threshold: u64,
+    /// A range is compared with its peers by what it got within this time.
+    pub pace_window: Duration,
+    /// At the end of a transfer a range that would take longer is split for an idle connection.
+    pub worth_splitting: Duration,
 }
 
 /// Part size where none is given: what S3 serves at full speed, and 10,000 of them hold 78 GiB.
@@ -101,6 +105,8 @@ impl Default for TransferConfig {
             direct_io: DirectIo::Auto,
             direct_io_threshold: 64 * MIB,
             resume_threshold: 64 * MIB,
+            pace_window: Duration::from_secs(2),
+            worth_splitting: Duration::from_secs(1),
         }
     }
 }

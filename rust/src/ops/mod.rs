@@ -11,6 +11,7 @@ pub mod download;
 pub mod engine;
 mod load;
 pub mod manage;
+mod pace;
 mod read_back;
 mod receive;
 pub mod report;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::checksum::{Digest, Sha, ShaHasher};
 use crate::config::BUFFER_SIZE;
 use crate::error::Result;
+use crate::ops::pace::Meter;
 use crate::ops::sums::{RangeSums, Summing, Wanted};
 use crate::progress::Progress;
 use crate::s3::body::ObjectBody;
@@ -32,6 +33,7 @@ pub struct Receipt {
 pub struct Receiver {
     pub permit: Arc<Permit>,
     pub extent: Arc<Extent>,
+    pub meter: Arc<Meter>,
     pub writer: Arc<FileWriter>,
     pub progress: Arc<Progress>,
     pub wanted: Arc<OnceLock<Wanted>>,
@@ -91,7 +93,7 @@ impl Receiving<'_> {
             // Not before there is something to put into it.
             let mut filling = match buffer.take() {
                 Some(filling) => filling,
-                None => self.to.permit.buffer().await,
+                None => self.buffer().await,
             };
             let now = self.chunk.split_to(self.chunk.len().min(len - filling.len()));
             self.summing.update(&now);
@@ -99,12 +101,27 @@ impl Receiving<'_> {
                 hasher.update(&now);
             }
             self.to.progress.add_network(now.len() as u64);
+            self.to.meter.received(now.len() as u64);
             self.bytes += now.len() as u64;
             filling.extend(&now);
             if filling.len() == len {
                 return Ok(Some(filling));
             }
             buffer = Some(filling);
+        }
+    }
+
+    /// An empty one, as soon as the disk has given one back.
+    async fn buffer(&self) -> Buffer {
+        let buffer = self.to.permit.buffer();
+        tokio::pin!(buffer);
+        tokio::select! {
+            biased;
+            buffer = &mut buffer => buffer,
+            () = std::future::ready(()) => {
+                self.to.meter.was_held_up();
+                buffer.await
+            }
         }
     }
 

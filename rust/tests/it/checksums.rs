@@ -39,27 +39,6 @@ async fn a_full_object_value_of_a_multipart_object_is_compared() {
     assert_full_object(&report, Algorithm::Crc64Nvme);
 }
 
-/// #31, C3: a composite value is never compared, wherever it is shown.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn composite_values_verify_nothing() {
-    for on_ranges in [false, true] {
-        for concurrency in [None, Some(1)] {
-            let world = with_pattern(PatternObject {
-                part_size: Some(300_000),
-                algorithm: Some(Stored::Crc32c),
-                is_composite: true,
-                ..PatternObject::default()
-            })
-            .await;
-            world.switch(|switches| switches.checksums_on_ranges = on_ranges);
-            let request = DownloadRequest { max_concurrency: concurrency, ..world.get() };
-            assert_length_only(&world.downloads(&request, SIZE, SEED).await, "composite");
-            let strict = DownloadRequest { verify: Verify::Require, ..request };
-            world.refuses(&strict, ErrorKind::Integrity, |_| {}).await;
-        }
-    }
-}
-
 /// #31
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_stored_checksum_only_the_length_is_claimed() {
@@ -68,13 +47,6 @@ async fn without_a_stored_checksum_only_the_length_is_claimed() {
     assert_length_only(&world.downloads(&world.get(), SIZE, SEED).await, "no checksum");
     let strict = DownloadRequest { verify: Verify::Require, ..world.get() };
     world.refuses(&strict, ErrorKind::Integrity, |_| {}).await;
-}
-
-/// C7: an algorithm that is not computed on the way is not usable, and no error.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_algorithms_are_named_as_the_reason() {
-    let world = with_pattern(PatternObject { algorithm: Some(Stored::Sha256), ..PatternObject::default() }).await;
-    assert_length_only(&world.downloads(&world.get(), SIZE, SEED).await, "SHA256");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

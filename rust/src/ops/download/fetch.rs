@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::run::{Opened, Run};
 use super::verify::Verdict;
-use crate::checksum::{Digest, is_composite};
+use crate::checksum::{Digest, Sha, is_composite};
 use crate::error::Result;
 use crate::ops::adapt::Adaption;
+use crate::ops::pace::{Meter, Pace};
 use crate::ops::read_back::read_back;
 use crate::ops::receive::{Receipt, Receiver};
 use crate::ops::stored::StoredSum;
@@ -21,7 +23,7 @@ use crate::transfer::extent::Extent;
 use crate::transfer::file_writer::FileWriter;
 use crate::transfer::ledger::format::Interval;
 use crate::transfer::part::{Coverage, Plan};
-use crate::transfer::scheduler::Permit;
+use crate::transfer::scheduler::{Gate, Permit};
 
 /// Intervals of an earlier run that are read back at a time.
 const PROOFS: usize = 2;
@@ -49,6 +51,7 @@ pub(super) struct Fetch<'a> {
     /// Over new connections.
     anew: bool,
     tasks: Tasks<Receipt>,
+    pace: Pace,
     claims: VecDeque<Interval>,
     proofs: Tasks<Proof>,
 }
@@ -62,13 +65,14 @@ struct Proof {
 
 impl<'a> Fetch<'a> {
     pub(super) fn new(run: &'a Run<'a>, opened: Opened, stored: StoredSum) -> Self {
+        let transfer = &run.engine.client.config().transfer;
         let is_of_parts = opened.identity.etag.as_deref().is_some_and(is_composite);
         Self {
             run,
             size: opened.size,
             identity: opened.identity,
             writer: opened.writer,
-            undecided: is_of_parts && stored.wanted().get().is_none(),
+            undecided: is_of_parts,
             stored,
             sums: RangeSums::default(),
             hashes: BTreeMap::new(),
@@ -80,6 +84,7 @@ impl<'a> Fetch<'a> {
             plan: Plan::new(run.part_size()),
             anew: run.refetch,
             tasks: Tasks::new(),
+            pace: Pace::new(transfer.pace_window, transfer.worth_splitting),
             claims: opened.claims.into(),
             proofs: Tasks::new(),
         }
@@ -113,7 +118,7 @@ impl<'a> Fetch<'a> {
                 StoredChecksum::FullSha(value) => value.kind().sha(),
                 _ => None,
             };
-            let receiver = Receiver { sha, ..self.receiver(range.clone(), permit) };
+            let receiver = self.receiver(range.clone(), permit, sha);
             self.tasks.spawn(receiver.receive(body));
             taken.push(range);
         }
@@ -146,8 +151,19 @@ impl<'a> Fetch<'a> {
                     }
                 }
                 () = self.stored.known(), if self.undecided => {}
-                () = adaption.tick() => adaption.adapt(&run.engine.client, run.progress, self.writer.queued()).await,
+                () = adaption.tick() => {
+                    adaption.adapt(&run.engine.client, run.progress, self.writer.queued()).await;
+                    self.keep_pace(&gate);
+                }
             }
+        }
+    }
+
+    /// What is split off a slow range goes to an idle connection.
+    fn keep_pace(&mut self, gate: &Gate) {
+        let has_idle = self.plan.is_empty() && !self.undecided && gate.in_flight() < gate.limit();
+        if let Some(rest) = self.pace.observe(Instant::now(), has_idle) {
+            self.plan.add(rest);
         }
     }
 
@@ -201,11 +217,14 @@ impl<'a> Fetch<'a> {
         Ok(())
     }
 
-    fn receiver(&self, range: Range<u64>, permit: Arc<Permit>) -> Receiver {
-        let sha = self.stored.wanted().get().and_then(|wanted| wanted.sha);
+    fn receiver(&mut self, range: Range<u64>, permit: Arc<Permit>, sha: Option<Sha>) -> Receiver {
+        let extent = Arc::new(Extent::new(range));
+        let meter = Meter::new(extent.clone());
+        self.pace.started(meter.clone(), sha.is_none());
         Receiver {
             permit,
-            extent: Arc::new(Extent::new(range)),
+            extent,
+            meter,
             writer: self.writer.clone(),
             progress: self.run.progress.clone(),
             wanted: self.stored.wanted().clone(),
@@ -214,7 +233,8 @@ impl<'a> Fetch<'a> {
     }
 
     fn spawn_range(&mut self, range: Range<u64>, permit: Arc<Permit>) {
-        let receiver = self.receiver(range.clone(), permit);
+        let sha = self.stored.wanted().get().and_then(|wanted| wanted.sha);
+        let receiver = self.receiver(range.clone(), permit, sha);
         let (client, identity) = (self.run.engine.client.clone(), self.identity.clone());
         let get = GetRequest { range: Some(range), fresh_connection: self.anew, ..self.run.get_request() };
         self.tasks.spawn(async move {
