@@ -10,7 +10,7 @@ CARGO ?= cargo
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 FAKE_S3 := $(CARGO_TARGET_DIR)/release/fake-s3
 
-.PHONY: help setup develop servers demo test test-rust test-python lint format bench clean
+.PHONY: help setup develop servers demo test test-rust test-python soak lint format bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ test-rust:
 
 test-python: develop servers
 	FAKE_S3_BIN=$(FAKE_S3) $(BIN)/python -m pytest -q
+
+soak: develop servers ## writers and readers through faults, for ten minutes (deep/README.md)
+	FAKE_S3_BIN=$(FAKE_S3) $(BIN)/python deep/soak.py
 
 lint: setup ## what CI refuses: formatting, clippy, ruff, mypy
 	$(CARGO) fmt --all --check

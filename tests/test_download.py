@@ -264,18 +264,6 @@ class TestDestination:
         fake_client.download("s3://b/k", tmp_path / "k", direct_io=direct_io)
         assert is_pattern(tmp_path / "k", 10 * MIB + 4097)
 
-    def test_fifo_is_refused_and_stays_one(self, fake_client: s3z.Client, tmp_path: Path) -> None:
-        os.mkfifo(tmp_path / "fifo")
-        with pytest.raises(OSError, match="not a regular file"):
-            fake_client.download("s3://b/dir/hello.txt", tmp_path / "fifo")
-        assert stat.S_ISFIFO((tmp_path / "fifo").stat().st_mode)
-
-    def test_link_to_a_device_is_refused_and_stays_one(self, fake_client: s3z.Client, tmp_path: Path) -> None:
-        (tmp_path / "null").symlink_to("/dev/null")
-        with pytest.raises(OSError, match="not a regular file"):
-            fake_client.download("s3://b/dir/hello.txt", tmp_path / "null")
-        assert (tmp_path / "null").is_symlink()
-
     def test_temporary_file_is_hidden_beside_the_destination_and_private(self, fake_s3: FakeS3, tmp_path: Path) -> None:
         fake_s3.pattern("b", "k", 4 * MIB)
         fake_s3.rule({"type": "stall", "after": MIB, "seconds": 60}, operation="GetObject")

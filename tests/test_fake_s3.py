@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MIB = 1 << 20
@@ -361,6 +361,88 @@ def test_connections_and_rate(server: Server) -> None:
     assert time.monotonic() - started >= 0.3
 
 
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"type": "latency", "ms": 60_000},
+        {"type": "stall", "after": 10, "seconds": 60},
+        {"type": "drip", "after": 10, "bytes_per_second": 1},
+        {"type": "stall_request", "after": 1, "seconds": 60},
+        {"type": "drip_request", "after": 1, "bytes_per_second": 1},
+    ],
+    ids=lambda action: str(action["type"]),
+)
+def test_no_wait_outlasts_the_client(server: Server, action: dict[str, Any]) -> None:
+    server.rule(action, operation="PutObject" if "request" in action["type"] else "GetObject")
+    request = GET if "request" not in action["type"] else b"PUT /b/x HTTP/1.1\r\nContent-Length: 9000\r\n\r\n" + b"x" * 100
+    tcp = socket.create_connection(server.address)
+    tcp.sendall(request)
+    until(lambda: bool(server.do("log")["records"]))
+    tcp.close()
+    until(lambda: server.do("connections")["connections"] == 0)
+    # What was sent completely is done all the same; what was not is not.
+    assert server.do("log")["records"][-1]["operation"] in ("GetObject", "PutObject")
+    assert server.do("keys", bucket="b")["keys"] == ["k"]
+
+
+def until(condition: Callable[[], bool], patience: float = 10) -> None:
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def through(server: Server, endpoint: str) -> bytes:
+    """The object through the proxy, as far as it comes."""
+    received = b""
+    with socket.create_connection(("127.0.0.1", int(endpoint.rsplit(":", 1)[1])), timeout=10) as tcp:
+        tcp.sendall(GET)
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := tcp.recv(1 << 16):
+                received += chunk
+    return body_of(received) if b"\r\n\r\n" in received else b""
+
+
+def test_the_proxy_is_ordered_over_the_control_port(server: Server) -> None:
+    endpoint = server.do("proxy", order="start")["endpoint"]
+    assert server.do("proxy", order="start")["endpoint"] == endpoint
+    assert through(server, endpoint) == CONTENT
+    flip = {"after": 2000, "kind": {"type": "flip", "mask": 1}, "times": 1}
+    server.do("proxy", order="fault", fault=flip)
+    wrong = through(server, endpoint)
+    assert len(wrong) == len(CONTENT)
+    assert sum(a != b for a, b in zip(wrong, CONTENT, strict=True)) == 1
+    server.do("proxy", order="fault", fault={"after": 1000, "kind": {"type": "cut"}})
+    assert len(through(server, endpoint)) < 1000
+    server.do("proxy", order="clear")
+    assert through(server, endpoint) == CONTENT
+    server.do("proxy", order="fault", fault={"after": 1000, "kind": {"type": "throttle", "bytes_per_second": 20_000}})
+    started = time.monotonic()
+    assert through(server, endpoint) == CONTENT
+    assert time.monotonic() - started > 0.3
+    assert server.do("proxy", order="status")["accepted"] == 5
+    server.do("proxy", order="stop")
+    with pytest.raises(ConnectionRefusedError):
+        through(server, endpoint)
+
+
+@pytest.mark.parametrize("order", ["kill_all", "silence_all"])
+def test_the_proxy_ends_all_connections_loudly_or_silently(server: Server, order: str) -> None:
+    endpoint = server.do("proxy", order="start")["endpoint"]
+    with socket.create_connection(("127.0.0.1", int(endpoint.rsplit(":", 1)[1])), timeout=10) as tcp:
+        until(lambda: server.do("proxy", order="status")["connections"] == 1)
+        server.do("proxy", order=order)
+        if order == "kill_all":
+            with pytest.raises(ConnectionResetError):
+                tcp.recv(1)
+        else:
+            tcp.sendall(GET)
+            tcp.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                tcp.recv(1)
+    assert through(server, endpoint) == CONTENT
+
+
 def test_clock_keys_and_tokens() -> None:
     boto3 = pytest.importorskip("boto3")
     from botocore.config import Config
@@ -402,6 +484,10 @@ def test_bad_commands_are_answered(server: Server) -> None:
         '{"command": "nonsense"}',
         "no json",
         '{"command": "add_rule", "rule": {"action": {"type": "truncate", "aftr": 1}}}',
+        '{"command": "proxy", "order": "kill_all"}',
+        '{"command": "proxy", "order": "start", "fault": {"kind": {"type": "cut"}}}',
+        '{"command": "proxy", "order": "fault"}',
+        '{"command": "proxy", "order": "nonsense"}',
     ]:
         server.lines.write(line + "\n")
         server.lines.flush()

@@ -1,144 +1,71 @@
-"""T7: a key id, a secret and a token that nobody may ever see again, sent through everything that can fail."""
+"""T7: where secrets come from: arguments, environment, files, processes, roles, containers, boto3.
+
+Whatever is wrong with a source, it is told in words of ours, and botocore's own log lines stay unwritten.
+Where they could come out afterwards is `test_redaction.py`.
+"""
 
 from __future__ import annotations
 
-import base64
-import gc
+import hashlib
+import json
 import logging
+import os
 import pickle
-import traceback
+import stat
+import sys
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.strangers import GARBAGE, HTML, HTML_500, closed_port, stranger
+from support.canary import (
+    ENVIRONMENT,
+    KEY_ID,
+    KEYS,
+    PROCESS_WORDS,
+    PROXY_PASSWORD,
+    SECRET,
+    TOKEN,
+    Haul,
+    listening,
+    seen_in,
+)
+from support.recorder import Seen, answer, recorder
+from support.strangers import closed_port
 
 import s3z
 from s3z import _core
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from support.command import Command
     from support.servers import FakeS3
 
-KEY_ID = "AKIACANARYCANARY1234"
-SECRET = "canary+secret/Canary+Secret/canary+secre"
-TOKEN = "canaryTOKEN/canaryTOKEN+canaryTOKEN=="
-HASTY = s3z.TransferConfig(max_attempts=2, connect_timeout=1, read_timeout=0.3)
-KEYS = {"aws_access_key_id": KEY_ID, "aws_secret_access_key": SECRET, "aws_session_token": TOKEN}
-ENVIRONMENT = {"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_SESSION_TOKEN": TOKEN}
+HASTY = s3z.TransferConfig(max_attempts=1, connect_timeout=1, read_timeout=5)
+GOOD_OUTPUT = json.dumps({"Version": 1, "AccessKeyId": KEY_ID, "SecretAccessKey": SECRET, "SessionToken": TOKEN})
 
 
-def forms(secret: str) -> list[bytes]:
-    """A secret as it is, in URLs, in base64 and in hexadecimal."""
-    plain = secret.encode()
-    return [plain, urllib.parse.quote(secret, safe="").encode(), base64.b64encode(plain), plain.hex().encode()]
+@pytest.fixture
+def haul(capfd: pytest.CaptureFixture[str]) -> Iterator[Haul]:
+    """Collects log records of every level and both streams; errors are added by `fails`."""
+    found = Haul()
+    with listening() as records:
+        yield found
+    found.add_log(records)
+    found.add("streams", "".join(capfd.readouterr()))
+    assert found.leaks() == []
 
 
-def secrets_in(found: str | bytes) -> list[str]:
-    """Which of the canaries can be seen. The access key id is hidden too: with it people recognise an account."""
-    data = found if isinstance(found, bytes) else found.encode("utf-8", "surrogateescape")
-    names = {"key id": KEY_ID, "secret": SECRET, "token": TOKEN}
-    seen = [name for name, secret in names.items() if any(form in data for form in forms(secret))]
-    seen += [mark for mark in ("Signature=", "AWS4-HMAC-SHA256", "X-Amz-Security-Token") if mark.encode() in data]
-    return seen
+def fails(haul: Haul, call: Callable[[], object], *kinds: type[BaseException]) -> BaseException:
+    """The error of a call, which goes into the haul."""
+    with pytest.raises(kinds or (s3z.S3zError,)) as caught:
+        call()
+    haul.add_error("error", caught.value)
+    return caught.value
 
 
-def everything(error: BaseException) -> bytes:
-    """All that can be had from an exception: words, facts, traceback with its causes, pickle."""
-    parts = [str(error), repr(error), repr(vars(error)), "".join(traceback.format_exception(error))]
-    return "\n".join(parts).encode() + pickle.dumps(error)
-
-
-def test_the_search_is_not_blind() -> None:
-    assert secrets_in(f"x {SECRET} y") == ["secret"]
-    assert secrets_in(base64.b64encode(TOKEN.encode())) == ["token"]
-    assert secrets_in(urllib.parse.quote(SECRET, safe="")) == ["secret"]
-    assert secrets_in(everything(ValueError(KEY_ID))) == ["key id"]
-    assert secrets_in("nothing") == []
-
-
-#: what a store that echoes answers
-ECHO = (
-    f"<Error><Code>SignatureDoesNotMatch</Code><Message>mismatch</Message><AWSAccessKeyId>{KEY_ID}</AWSAccessKeyId>"
-    f"<StringToSign>AWS4-HMAC-SHA256 {TOKEN}</StringToSign><CanonicalRequest>{SECRET}</CanonicalRequest></Error>"
-)
-FAULTS: dict[str, list[dict[str, Any]]] = {
-    "unknown-key": [],
-    "echo": [{"type": "respond", "status": 403, "body": ECHO}],
-    "redirect": [{"type": "redirect", "status": 307, "location": "http://user:pass@evil.example/?X-Amz-Signature=1"}],
-    "500": [{"type": "respond", "status": 500, "code": "InternalError", "message": "oops"}],
-    "reset": [{"type": "reset"}],
-    "garbage": [{"type": "raw", "bytes": "nonsense\r\n\r\n"}],
-    "bad-header": [{"type": "header", "name": "ETag"}],
-    "stall": [{"type": "stall", "seconds": 30, "in_head": True}],
-}
-
-
-def calls(client: s3z.Client, tmp_path: Path) -> list[Callable[[], object]]:
-    (tmp_path / "source").write_bytes(b"hello")
-    return [
-        lambda: client.download("s3://b/k", tmp_path / "out"),
-        lambda: client.upload(tmp_path / "source", "s3://b/k"),
-        lambda: client.head("s3://b/k"),
-        lambda: list(client.list("s3://b")),
-        lambda: client.delete("s3://b/k"),
-        lambda: client.delete(["s3://b/k", "s3://b/l"]),
-    ]
-
-
-class TestCalls:
-    @pytest.mark.parametrize("fault", FAULTS)
-    def test_failures(
-        self,
-        fake_s3: FakeS3,
-        tmp_path: Path,
-        fault: str,
-        caplog: pytest.LogCaptureFixture,
-        capfd: pytest.CaptureFixture[str],
-    ) -> None:
-        caplog.set_level(logging.DEBUG)
-        logging.getLogger("s3z").setLevel(logging.DEBUG)
-        fake_s3.put("b", "k", b"hello")
-        for action in FAULTS[fault]:
-            fake_s3.rule(action)
-        failures: list[BaseException] = []
-        client = fake_s3.client(credentials=KEYS, config=HASTY)
-        for call in calls(client, tmp_path):
-            try:
-                call()
-            except s3z.S3zError as error:
-                failures += [error, *getattr(error, "failures", ())]
-        assert len(failures) >= 5
-        for failure in failures:
-            assert secrets_in(everything(failure)) == [], everything(failure)
-        assert secrets_in(caplog.text) == []
-        assert secrets_in("".join(capfd.readouterr())) == []
-
-    @pytest.mark.parametrize(
-        "answer", [HTML, HTML_500, GARBAGE, b"", ECHO.encode()], ids=["html", "500", "garbage", "closes", "echo"]
-    )
-    def test_endpoints_that_are_no_s3(self, tmp_path: Path, answer: bytes) -> None:
-        with stranger(answer) as endpoint:
-            client = s3z.Client(endpoint_url=endpoint, credentials=KEYS, config=HASTY)
-            failures: list[BaseException] = []
-            for call in calls(client, tmp_path):
-                try:
-                    call()
-                except s3z.S3zError as error:
-                    failures.append(error)
-        assert failures
-        for failure in failures:
-            assert secrets_in(everything(failure)) == []
-
-    def test_unreachable(self, tmp_path: Path) -> None:
-        client = s3z.Client(endpoint_url=closed_port(), credentials=KEYS, config=HASTY)
-        with pytest.raises(s3z.TransferConnectionError) as caught:
-            client.download("s3://b/k", tmp_path / "out")
-        assert secrets_in(everything(caught.value)) == []
-
+class TestArguments:
     @pytest.mark.parametrize(
         "keys",
         [
@@ -154,129 +81,265 @@ class TestCalls:
         ],
         ids=range(9),
     )
-    def test_malformed_credentials(self, fake_s3: FakeS3, tmp_path: Path, keys: Any) -> None:
-        with pytest.raises(s3z.S3zError) as caught:
-            s3z.Client(endpoint_url=fake_s3.endpoint, credentials=keys).head("s3://b/k")
-        error = caught.value
-        # A cause of the caller's own making is the caller's; s3z's own words are not to quote it.
-        assert secrets_in(f"{error} {error!r} {vars(error)}") == []
-        assert secrets_in(pickle.dumps(error)) == []
+    def test_malformed(self, fake_s3: FakeS3, haul: Haul, keys: Any) -> None:
+        fails(haul, lambda: s3z.Client(endpoint_url=fake_s3.endpoint, credentials=keys).head("s3://b/k"))
 
-    def test_newline_in_a_key_is_no_header(self, fake_s3: FakeS3) -> None:
+    def test_newline_is_no_header(self, fake_s3: FakeS3, haul: Haul) -> None:
+        """S11: refused before anything is sent."""
         client = fake_s3.client(credentials={**KEYS, "aws_session_token": TOKEN + "\r\nx-evil: yes"})
-        with pytest.raises(s3z.S3zError) as caught:
-            client.head("s3://b/k")
-        assert secrets_in(everything(caught.value)) == []
-        assert all("x-evil" not in dict(record["headers"]) for record in fake_s3.log())
+        fails(haul, lambda: client.head("s3://b/k"))
+        assert fake_s3.log() == []
 
-
-class TestValues:
-    def test_client(self, fake_s3: FakeS3, monkeypatch: pytest.MonkeyPatch) -> None:
-        client = fake_s3.client(credentials=KEYS)
-        assert secrets_in(f"{client!r} {client}") == []
-        assert (
-            secrets_in(
-                repr(vars(client._native())) if hasattr(client._native(), "__dict__") else repr(client._native())
-            )
-            == []
-        )
-        with pytest.raises(TypeError) as caught:
-            pickle.dumps(client)
-        assert secrets_in(str(caught.value)) == []
+    def test_pickles(self, fake_s3: FakeS3, monkeypatch: pytest.MonkeyPatch) -> None:
+        """S10: a client that holds secrets of its own is not pickled; another is, and finds them where it wakes."""
+        password = {"http": f"http://user:{urllib.parse.quote(PROXY_PASSWORD)}@127.0.0.1:1"}
+        for held in ({"credentials": KEYS}, {"credentials": lambda: KEYS}, {"anonymous": True, "proxies": password}):
+            with pytest.raises(TypeError, match="secrets") as caught:
+                pickle.dumps(s3z.Client(endpoint_url=fake_s3.endpoint, **held))
+            assert seen_in(str(caught.value)) == []
         for name, value in ENVIRONMENT.items():
             monkeypatch.setenv(name, value)
-        assert secrets_in(pickle.dumps(s3z.Client(endpoint_url=fake_s3.endpoint))) == []
+        monkeypatch.setenv("HTTP_PROXY", password["http"])
+        client = s3z.Client(endpoint_url=fake_s3.endpoint)
+        assert seen_in(pickle.dumps(client)) == []
+        assert pickle.loads(pickle.dumps(client)).endpoint_url == fake_s3.endpoint
 
     def test_native_client_shows_nothing(self) -> None:
         core = _core.Client(endpoint_url="http://127.0.0.1:9", credentials=(KEY_ID, SECRET, TOKEN, None))
-        assert secrets_in(" ".join([repr(core), str(core), *(repr(getattr(core, name)) for name in dir(core))])) == []
+        assert seen_in(" ".join([repr(core), str(core), *(repr(getattr(core, name)) for name in dir(core))])) == []
         with pytest.raises(TypeError):
             pickle.dumps(core)
 
-    def test_proxy_password_in_errors(self, tmp_path: Path) -> None:
-        proxy = closed_port().replace("http://", f"http://user:{urllib.parse.quote(SECRET, safe='')}@")
+    def test_proxy_that_is_gone(self, haul: Haul, tmp_path: Path) -> None:
+        """S5: the error of a connection names no password."""
+        proxy = closed_port().replace("http://", f"http://user:{urllib.parse.quote(PROXY_PASSWORD, safe='')}@")
         client = s3z.Client(
             endpoint_url="http://store.invalid", credentials=KEYS, proxies={"http": proxy}, config=HASTY
         )
-        with pytest.raises(s3z.S3zError) as caught:
-            client.download("s3://b/k", tmp_path / "out")
-        assert secrets_in(everything(caught.value)) == []
-        assert secrets_in(repr(client)) == []
-
-    def test_results_and_sent_headers(self, fake_s3: FakeS3, tmp_path: Path) -> None:
-        """What was sent is signed with the canaries, so the search looks where they truly pass."""
-        fake_s3.do("rotate_keys", access_key=KEY_ID, secret_key=SECRET, session_token=TOKEN)
-        fake_s3.put("b", "k", b"hello")
-        client = fake_s3.client(credentials=KEYS)
-        result = client.download("s3://b/k", tmp_path / "k")
-        head = client.head("s3://b/k")
-        assert secrets_in(pickle.dumps([result, head]) + repr([result, head]).encode()) == []
-        sent = dict(fake_s3.log(operation="HeadObject")[-1]["headers"])
-        assert "authorization" in sent
-        assert "x-amz-security-token" in sent
+        fails(haul, lambda: client.download("s3://b/k", tmp_path / "out"), s3z.TransferConnectionError)
 
 
-class TestCommands:
-    @pytest.mark.parametrize("level", ["trace", "debug", "info", "error"])
-    @pytest.mark.parametrize("json", [[], ["--json"]], ids=["text", "json"])
-    @pytest.mark.parametrize("fault", ["unknown-key", "echo", "500", "garbage", "redirect"])
-    def test_failures(
-        self, fake_s3: FakeS3, command: Callable[..., Command], tmp_path: Path, level: str, json: list[str], fault: str
+class TestEnvironment:
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            {"AWS_SECRET_ACCESS_KEY": ""},
+            {"AWS_CREDENTIAL_EXPIRATION": SECRET},
+            {"AWS_PROFILE": "missing"},
+            {"S3Z_PART_SIZE": "much"},
+            {"AWS_ENDPOINT_URL": f"http://user:{PROXY_PASSWORD}@127.0.0.1:1"},
+            {"AWS_ENDPOINT_URL": f"user:{PROXY_PASSWORD}@127.0.0.1:1"},
+            {"HTTPS_PROXY": f"socks5://user:{PROXY_PASSWORD}@127.0.0.1:1"},
+        ],
+        ids=lambda each: next(iter(each)),
+    )
+    def test_malformed(self, haul: Haul, monkeypatch: pytest.MonkeyPatch, broken: dict[str, str]) -> None:
+        with monkeypatch.context() as environment:
+            for name, value in {**ENVIRONMENT, **broken}.items():
+                environment.setenv(name, value)
+            fails(haul, s3z.Client)
+
+    def test_nothing_is_put_there(self, fake_s3: FakeS3) -> None:
+        before = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+        client = fake_s3.client(credentials=KEYS, config=HASTY)
+        with pytest.raises(s3z.AccessDeniedError):
+            client.head("s3://b/k")
+        assert {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"} == before
+
+
+class TestFiles:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            f"[default]\naws_access_key_id = {KEY_ID}\naws_session_token = {TOKEN}\n",
+            f"[default\naws_secret_access_key {SECRET}\n{TOKEN}\n",
+            f"[default]\naws_secret_access_key = {SECRET}\naws_secret_access_key = {TOKEN}\n",
+            f"[default]\nx =\n  {SECRET}\n",
+        ],
+        ids=["half a pair", "no section", "twice", "no nested value"],
+    )
+    def test_malformed(
+        self, text: str, fake_s3: FakeS3, command: Callable[..., Command], tmp_path: Path, haul: Haul
     ) -> None:
-        (tmp_path / "source").write_bytes(b"hello")
-        for action in FAULTS[fault]:
-            fake_s3.rule(action)
-        run = command(fake_s3)
-        flags = [*json, "--log", level, "-r", "1", "--read-timeout", "1s"]
-        for arguments in (["cp", "s3://b/k", "out"], ["cp", "source", "s3://b/k"], ["ls", "s3://b"]):
-            outcome = run(*flags, *arguments, status=1, env=ENVIRONMENT)
-            assert secrets_in(outcome.stdout + outcome.stderr) == [], outcome
-            assert outcome.stderr
-
-    def test_success_at_trace(self, fake_s3: FakeS3, command: Callable[..., Command], tmp_path: Path) -> None:
-        fake_s3.do("rotate_keys", access_key=KEY_ID, secret_key=SECRET, session_token=TOKEN)
-        fake_s3.put("b", "k", b"hello")
-        run = command(fake_s3)
-        for arguments in (["cp", "s3://b/k", "out"], ["ls"], ["ls", "s3://b"], ["cp", "out", "s3://b/l"]):
-            outcome = run("--log", "trace", "--json", "--stat", *arguments, env=ENVIRONMENT)
-            assert secrets_in(outcome.stdout + outcome.stderr) == []
-
-    def test_files_with_half_a_pair(self, fake_s3: FakeS3, command: Callable[..., Command], tmp_path: Path) -> None:
-        (tmp_path / "credentials").write_text(f"[default]\naws_access_key_id = {KEY_ID}\naws_session_token = {TOKEN}\n")
-        run = command()
-        outcome = run(
-            "--log", "trace", "--endpoint-url", fake_s3.endpoint, "--credentials-file", "credentials", "ls", status=1
-        )
-        assert secrets_in(outcome.stdout + outcome.stderr) == []
-
-    def test_broken_credentials_file(self, fake_s3: FakeS3, command: Callable[..., Command], tmp_path: Path) -> None:
-        (tmp_path / "credentials").write_text(f"[default\naws_secret_access_key {SECRET}\n{TOKEN}\n")
+        (tmp_path / "credentials").write_text(text)
+        given = {"endpoint_url": fake_s3.endpoint, "credentials_file": tmp_path / "credentials"}
+        fails(haul, lambda: s3z.Client(**given).head("s3://b/k"))
         outcome = command()(
             "--log", "trace", "--endpoint-url", fake_s3.endpoint, "--credentials-file", "credentials", "ls", status=1
         )
-        assert secrets_in(outcome.stdout + outcome.stderr) == []
-
-    def test_credential_process_that_talks(
-        self, fake_s3: FakeS3, command: Callable[..., Command], tmp_path: Path
-    ) -> None:
-        script = tmp_path / "helper"
-        script.write_text(f"#!/bin/sh\necho '{SECRET}' >&2\necho '{TOKEN}'\nexit 1\n")
-        script.chmod(0o755)
-        (tmp_path / "config").write_text(f"[default]\ncredential_process = {script}\n")
-        outcome = command()(
-            "--log", "trace", "--endpoint-url", fake_s3.endpoint, "ls", status=1,
-            env={"AWS_CONFIG_FILE": str(tmp_path / "config"), "PYTHONWARNINGS": "ignore"},
-        )  # fmt: skip
-        assert secrets_in(outcome.stdout + outcome.stderr) == []
+        assert seen_in(outcome.stdout + outcome.stderr) == []
         assert fake_s3.log() == []
 
+    def test_another_setting_is_wrong(self, tmp_path: Path, haul: Haul) -> None:
+        lines = "\n".join(f"{name} = {value}" for name, value in KEYS.items())
+        (tmp_path / "credentials").write_text(f"[default]\n{lines}\nregion = no region\n")
+        fails(haul, lambda: s3z.Client(credentials_file=tmp_path / "credentials"), s3z.ConfigError)
 
-def test_no_canary_survives_in_files(fake_s3: FakeS3, tmp_path: Path) -> None:
+
+class TestPlainHttp:
+    """S2."""
+
+    def test_body_is_signed_where_it_can_be_changed(self, tmp_path: Path, haul: Haul) -> None:
+        """By way of a proxy, since no other host is there; on this machine and over TLS the body stays unsigned."""
+        (tmp_path / "k").write_bytes(b"hello")
+        with recorder(lambda request: answer("200 OK", b"", {"ETag": '"e"'})) as store:
+            here = s3z.Client(endpoint_url=store.endpoint, credentials=KEYS, config=HASTY)
+            here.upload(tmp_path / "k", "s3://b/k")
+            proxies = {"http": store.endpoint}
+            away = s3z.Client(endpoint_url="http://store.invalid", credentials=KEYS, config=HASTY, proxies=proxies)
+            away.upload(tmp_path / "k", "s3://b/k")
+        signed = [request.headers["x-amz-content-sha256"] for request in store.requests]
+        assert signed == ["UNSIGNED-PAYLOAD", hashlib.sha256(b"hello").hexdigest()]
+
+
+class TestProcess:
+    """S8, S20: `credential_process`."""
+
+    @pytest.fixture
+    def process(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+        """Makes a shell script the source of keys."""
+
+        def make(script: str) -> Path:
+            path = tmp_path / "helper"
+            path.write_text(f"#!/bin/sh\n{script}\n")
+            path.chmod(0o755)
+            (tmp_path / "config").write_text(f"[default]\ncredential_process = {path} --flag\n")
+            monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+            return path
+
+        return make
+
+    @pytest.mark.parametrize(
+        "script",
+        [
+            f"echo '{PROCESS_WORDS}' >&2; echo '{TOKEN}'; exit 1",
+            f"echo 'no JSON {SECRET}'",
+            f"""echo '{{"Version": "{SECRET}"}}'""",
+            f"""echo '{{"Version": 1, "SecretAccessKey": "{SECRET}"}}'""",
+            f"""echo '["{SECRET}"]'""",
+            f"""echo '{GOOD_OUTPUT.replace("}", "")}, "Expiration": "{TOKEN}"}}'""",
+            f"printf '\\377{SECRET}'",
+        ],
+        ids=["stderr", "no JSON", "version", "no key", "list", "expiry", "no UTF-8"],
+    )
+    def test_words_are_not_shown(
+        self,
+        script: str,
+        process: Callable[[str], Path],
+        fake_s3: FakeS3,
+        command: Callable[..., Command],
+        haul: Haul,
+    ) -> None:
+        process(script)
+        error = fails(haul, lambda: s3z.Client(endpoint_url=fake_s3.endpoint).head("s3://b/k"), s3z.CredentialsError)
+        assert "no credentials could be had" in str(error)
+        environment = {"AWS_CONFIG_FILE": os.environ["AWS_CONFIG_FILE"], "PYTHONWARNINGS": "ignore"}
+        outcome = command()(
+            "--log", "trace", "--endpoint-url", fake_s3.endpoint, "ls", status=1, env=environment
+        )  # fmt: skip
+        assert seen_in(outcome.stdout + outcome.stderr) == []
+        assert fake_s3.log() == []
+
+    def test_what_it_inherits(
+        self, process: Callable[[str], Path], fake_s3: FakeS3, tmp_path: Path, haul: Haul
+    ) -> None:
+        """S20: no secret of this client in its environment or command line, and no descriptor but the standard ones."""
+        look = "import json,os,sys; print(json.dumps([dict(os.environ), sys.argv, os.listdir('/proc/self/fd')]))"
+        seen = tmp_path / "seen"
+        # The list holds the descriptor with which it was read, 3.
+        process(f"'{sys.executable}' -c \"{look}\" \"$@\" > '{seen}'\necho '{GOOD_OUTPUT}'")
+        fake_s3.do("rotate_keys", access_key=KEY_ID, secret_key=SECRET, session_token=TOKEN)
+        fake_s3.put("b", "k", b"hello")
+        busy = fake_s3.client(credentials=KEYS)
+        busy.download("s3://b/k", tmp_path / "first")
+        proxies = {"https": f"http://user:{PROXY_PASSWORD}@127.0.0.1:1"}
+        client = s3z.Client(endpoint_url=fake_s3.endpoint, proxies=proxies)
+        result = client.download("s3://b/k", tmp_path / "k")
+        assert result.bytes == 5
+        environment, arguments, descriptors = json.loads(seen.read_text())
+        assert arguments[1:] == ["--flag"], "a shell would have read the line otherwise"
+        assert set(descriptors) == {"0", "1", "2", "3"}
+        assert seen_in(json.dumps([environment, arguments])) == []
+
+
+class TestBotocore:
+    """What botocore logs while it finds keys for us: at DEBUG whole requests and answers."""
+
+    @pytest.fixture
+    def service(self) -> Iterator[Callable[[bytes], None]]:
+        """An STS and a container service in one; takes what it shall answer."""
+        answers: list[bytes] = []
+        with recorder(lambda request: answers[-1]) as store:
+            self.seen: list[Seen] = store.requests
+            self.endpoint = store.endpoint
+            yield answers.append
+
+    def test_role(
+        self, service: Callable[[bytes], None], haul: Haul, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lines = "\n".join(f"{name} = {value}" for name, value in KEYS.items())
+        role = "role_arn = arn:aws:iam::123456789012:role/x\nsource_profile = base\nregion = us-east-1"
+        (tmp_path / "config").write_text(f"[default]\n{role}\n[profile base]\n{lines}\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", self.endpoint)
+        held = f"<AccessKeyId>{KEY_ID}</AccessKeyId><SecretAccessKey>{SECRET}</SecretAccessKey>"
+        held += f"<SessionToken>{TOKEN}</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>"
+        user = "<AssumedRoleUser><Arn>a</Arn><AssumedRoleId>b</AssumedRoleId></AssumedRoleUser>"
+        inner = f"<AssumeRoleResult>{user}<Credentials>{held}</Credentials></AssumeRoleResult>"
+        service(answer("200 OK", f"<AssumeRoleResponse>{inner}</AssumeRoleResponse>"))
+        client = s3z.Client(endpoint_url=closed_port(), config=HASTY)
+        fails(haul, lambda: client.head("s3://b/k"), s3z.TransferConnectionError)
+        assert self.seen[0].headers["x-amz-security-token"] == TOKEN, "the role was not asked for"
+        assert haul.leaks({f"signature {number}": each.signature or "" for number, each in enumerate(self.seen)}) == []
+
+    @pytest.mark.parametrize("kind", ["good", "no JSON", "500"])
+    def test_container(
+        self, kind: str, service: Callable[[bytes], None], haul: Haul, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{self.endpoint}/keys")
+        monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", TOKEN)
+        given = GOOD_OUTPUT.replace("SessionToken", "Token")[:-1] + ', "Expiration": "2099-01-01T00:00:00Z"}'
+        status, body = {"good": ("200 OK", given), "no JSON": ("200 OK", SECRET), "500": ("500 Oops", SECRET)}[kind]
+        service(answer(status, body))
+        client = s3z.Client(endpoint_url=closed_port(), config=HASTY)
+        error = fails(haul, lambda: client.head("s3://b/k"))
+        assert isinstance(error, s3z.TransferConnectionError if kind == "good" else s3z.CredentialsError)
+        assert self.seen[0].headers["authorization"] == TOKEN, "the container was not asked"
+
+    def test_sessions_and_clients(self, fake_s3: FakeS3, haul: Haul) -> None:
+        boto3 = pytest.importorskip("boto3")
+        session = boto3.Session(**KEYS, region_name="us-east-1")
+        made = session.client("s3", endpoint_url=fake_s3.endpoint)
+        for client in (
+            s3z.Client(session=session, endpoint_url=fake_s3.endpoint, config=HASTY),
+            s3z.Client(client=made, config=HASTY),
+        ):
+            haul.add_value("client", client)
+            fails(haul, lambda client=client: client.head("s3://b/k"), s3z.AccessDeniedError)  # type: ignore[misc]
+
+    def test_session_whose_process_fails(self, haul: Haul, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Promise 10: boto3's own error, which quotes the process, becomes one of ours."""
+        boto3 = pytest.importorskip("boto3")
+        script = tmp_path / "helper"
+        script.write_text(f"#!/bin/sh\necho '{PROCESS_WORDS}' >&2\nexit 1\n")
+        script.chmod(0o755)
+        (tmp_path / "config").write_text(f"[default]\ncredential_process = {script}\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        fails(haul, lambda: s3z.Client(session=boto3.Session()).head("s3://b/k"), s3z.CredentialsError)
+
+    def test_its_lines_come_back(self, haul: Haul) -> None:
+        """Only what s3z asks is hushed: the caller's own use of boto3 logs as before."""
+        session = pytest.importorskip("botocore.session").Session()
+        session.set_credentials("a", "b")
+        s3z.Client(endpoint_url=closed_port(), session=session, config=HASTY)
+        with listening() as records:
+            logging.getLogger("botocore.hooks").debug("hello")
+        assert [record.getMessage() for record in records] == ["hello"]
+
+
+def test_no_canary_survives_in_files(fake_s3: FakeS3, tmp_path: Path, haul: Haul) -> None:
     fake_s3.put("b", "k", b"hello")
     client = fake_s3.client(credentials=KEYS, config=HASTY)
-    with pytest.raises(s3z.AccessDeniedError):
-        client.download("s3://b/k", tmp_path / "out")
-    gc.collect()
-    for path in tmp_path.rglob("*"):
-        if path.is_file():
-            assert secrets_in(path.read_bytes()) == []
+    fails(haul, lambda: client.download("s3://b/k", tmp_path / "out"), s3z.AccessDeniedError)
+    haul.add_files(tmp_path)
+    assert not any(stat.S_ISREG(path.stat().st_mode) for path in tmp_path.glob("*"))

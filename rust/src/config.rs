@@ -133,6 +133,12 @@ pub struct RetryConfig {
     pub read_timeout: Duration,
     /// The same for answers that S3 may take minutes to work out (Complete, copies).
     pub slow_answer_timeout: Duration,
+    /// A body that is waited for and brings fewer bytes a second than this over a window is given up and continued over
+    /// another connection; 0: never.
+    pub min_rate: u64,
+    pub min_rate_window: Duration,
+    /// The longest wait for a source of keys.
+    pub credentials_timeout: Duration,
     /// Idle pooled connections are closed before the server does it.
     pub idle_timeout: Duration,
     /// A bad address is left out for so long.
@@ -160,6 +166,9 @@ impl Default for RetryConfig {
             dns_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(20),
             slow_answer_timeout: Duration::from_secs(300),
+            min_rate: KIB,
+            min_rate_window: Duration::from_secs(30),
+            credentials_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(4),
             bad_address: Duration::from_secs(60),
             quota: 500,
@@ -226,7 +235,12 @@ impl RetryConfig {
         if self.max_attempts == 0 {
             return Err(Error::config("max_attempts must be at least 1"));
         }
-        for (name, value) in [("connect_timeout", self.connect_timeout), ("read_timeout", self.read_timeout)] {
+        let times = [
+            ("connect_timeout", self.connect_timeout),
+            ("read_timeout", self.read_timeout),
+            ("min_rate_window", self.min_rate_window),
+        ];
+        for (name, value) in times {
             if value.is_zero() {
                 return Err(Error::config(format!("{name} must be more than 0 seconds")));
             }

@@ -88,6 +88,17 @@ impl Error {
         error
     }
 
+    /// A failed system call that was about no file.
+    pub fn local_os(what: &str, errno: i32) -> Self {
+        let source = io::Error::from_raw_os_error(errno);
+        let text = source.to_string();
+        let mut error =
+            Self::new(ErrorKind::LocalIo, format!("{what}: {}", text.split(" (os error").next().unwrap_or_default()));
+        error.0.errno = Some(errno);
+        error.0.source = Some(Box::new(source));
+        error
+    }
+
     /// A local file that cannot be used, for a reason with an errno of its own (a directory, say).
     pub fn local_errno(path: &Path, errno: rustix::io::Errno) -> Self {
         Self::local(path, io::Error::from(errno))

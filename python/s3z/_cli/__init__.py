@@ -83,10 +83,12 @@ def _command(parsed: Parsed) -> int:
     from s3z._cli import _exit
     from s3z._cli._context import Context
     from s3z._cli._failures import Failure
+    from s3z._cli._limits import raise_descriptor_limit
     from s3z._cli._printer import Printer, StdoutClosedError
     from s3z._exceptions import ConfigError
 
     _exit.install()
+    raise_descriptor_limit()
     try:
         context = Context(parsed)
     except ConfigError as error:

@@ -14,6 +14,7 @@ use crate::auth::Credentials;
 use crate::checksum::{Algorithm, from_base64, to_base64};
 use crate::config::Switches;
 use crate::log::{LogRecord, bytes_sent_twice};
+use crate::proxy::{Fault, Proxy};
 use crate::rule::Rule;
 use crate::shared::Shared;
 use crate::store::Store;
@@ -133,8 +134,26 @@ enum Command {
     Set {
         switches: Value,
     },
+    Proxy {
+        order: ProxyOrder,
+        #[serde(default)]
+        fault: Option<Fault>,
+    },
     Reset {},
     Stop {},
+}
+
+/// What the proxy before this server shall do.
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum ProxyOrder {
+    Start,
+    Fault,
+    Clear,
+    KillAll,
+    SilenceAll,
+    Status,
+    Stop,
 }
 
 fn run(shared: &Shared, command: Command) -> Result<Value, String> {
@@ -153,6 +172,7 @@ fn run(shared: &Shared, command: Command) -> Result<Value, String> {
             rotate(shared, &access_key, &secret_key, session_token.as_deref());
         }
         Command::Set { switches } => return set(shared, &switches),
+        Command::Proxy { order, fault } => return proxy(shared, &order, fault),
         Command::Reset {} => reset(shared),
         Command::Stop {} => shared.limits.stopped.store(true, Ordering::SeqCst),
         other => return run_object(shared, other),
@@ -274,6 +294,32 @@ pub(crate) fn rotate(shared: &Shared, access_key: &str, secret_key: &str, sessio
     });
 }
 
+/// Carries out an order to the proxy; answers with where it is and how many connections it has seen.
+fn proxy(shared: &Shared, order: &ProxyOrder, fault: Option<Fault>) -> Result<Value, String> {
+    let mut slot = lock(&shared.proxy);
+    if *order == ProxyOrder::Start && slot.is_none() {
+        let upstream = shared.address.get().ok_or("the server has no address")?;
+        *slot = Some(Proxy::start(*upstream).map_err(|error| error.to_string())?);
+    }
+    let proxy = slot.as_ref().ok_or("no proxy was started")?;
+    match (order, fault) {
+        (ProxyOrder::Fault, Some(fault)) => proxy.add(fault),
+        (ProxyOrder::Fault, None) => return Err("which fault?".to_owned()),
+        (_, Some(_)) => return Err("a fault goes with the order \"fault\"".to_owned()),
+        (ProxyOrder::Clear, None) => proxy.clear(),
+        (ProxyOrder::KillAll, None) => proxy.kill_all(),
+        (ProxyOrder::SilenceAll, None) => proxy.silence_all(),
+        (ProxyOrder::Start | ProxyOrder::Status, None) => {}
+        (ProxyOrder::Stop, None) => {
+            *slot = None;
+            return Ok(json!({}));
+        }
+    }
+    let scheme = if shared.config.tls.is_some() { "https" } else { "http" };
+    let endpoint = format!("{scheme}://{}", proxy.address());
+    Ok(json!({"endpoint": endpoint, "accepted": proxy.accepted(), "connections": proxy.connections()}))
+}
+
 /// Overlays the given switches on those in force; answers with all of them.
 fn set(shared: &Shared, changes: &Value) -> Result<Value, String> {
     let mut all = serde_json::to_value(&*shared.switches()).map_err(|error| error.to_string())?;
@@ -288,8 +334,9 @@ fn set(shared: &Shared, changes: &Value) -> Result<Value, String> {
     Ok(json!({"switches": all}))
 }
 
-/// Back to the state after start: no buckets, rules, log; the first key, the real clock, the first switches.
+/// Back to the state after start: no buckets, rules, log, proxy; the first key, the real clock, the first switches.
 fn reset(shared: &Shared) {
+    *lock(&shared.proxy) = None;
     lock(&shared.rules).clear();
     lock(&shared.log).records.clear();
     *lock(&shared.store) = Store::default();

@@ -91,6 +91,7 @@ impl FakeS3 {
         };
         let control_address = control.as_ref().map(TcpListener::local_addr).transpose()?;
         let shared = Arc::new(Shared::new(config));
+        let _ = shared.address.set(address);
         let accepting = Arc::clone(&shared);
         let accept = move || server::accept_loop(&listener, &accepting, &wrap);
         let mut threads = vec![threads::start("fake-s3-accept", accept)?];
@@ -214,6 +215,7 @@ impl FakeS3 {
     /// Stops listening, ends all connections, and waits up to a second for their threads.
     pub fn stop(&mut self) {
         self.shared.limits.stopped.store(true, Ordering::SeqCst);
+        *lock(&self.shared.proxy) = None;
         for address in [Some(self.address), self.control].into_iter().flatten() {
             let _ = TcpStream::connect_timeout(&address, Duration::from_millis(200));
         }

@@ -62,6 +62,8 @@ struct State {
     faults: Mutex<Vec<Fault>>,
     open: Mutex<HashMap<u64, (TcpStream, TcpStream)>>,
     accepted: AtomicU64,
+    /// Nothing passes any more on connections up to this one.
+    silenced: AtomicU64,
     stopped: AtomicBool,
 }
 
@@ -115,6 +117,11 @@ impl Proxy {
         lock(&self.state.open).len()
     }
 
+    /// From now on nothing passes on the connections that are open; they stay open.
+    pub fn silence_all(&self) {
+        self.state.silenced.store(self.accepted(), Ordering::SeqCst);
+    }
+
     /// Resets every open connection.
     pub fn kill_all(&self) {
         for (_, (client, server)) in lock(&self.state.open).drain() {
@@ -146,7 +153,7 @@ fn connect(client: TcpStream, upstream: SocketAddr, state: &Arc<State>) -> io::R
         };
         let state = Arc::clone(state);
         let run = move || {
-            let resets = pump(from, to, faults, &state).unwrap_or(false);
+            let resets = pump(from, to, faults, (id, &state)).unwrap_or(false);
             if let Some((client, server)) = lock(&state.open).remove(&id) {
                 end(&client, &server, resets);
             }
@@ -180,7 +187,7 @@ fn end(client: &TcpStream, server: &TcpStream, resets: bool) {
 }
 
 /// Forwards until the end or a fault; true if the connection shall be reset.
-fn pump(mut from: TcpStream, mut to: TcpStream, faults: Vec<Fault>, state: &State) -> io::Result<bool> {
+fn pump(mut from: TcpStream, mut to: TcpStream, faults: Vec<Fault>, (id, state): (u64, &State)) -> io::Result<bool> {
     let mut buffer = vec![0; 64 * 1024];
     let mut faults = faults.into_iter().peekable();
     let (mut passed, mut rate) = (0u64, None::<u64>);
@@ -189,6 +196,9 @@ fn pump(mut from: TcpStream, mut to: TcpStream, faults: Vec<Fault>, state: &Stat
         let count = from.read(&mut buffer[..most])?;
         if count == 0 {
             return Ok(false);
+        }
+        if id <= state.silenced.load(Ordering::SeqCst) {
+            swallow(&mut from, &mut buffer, state)?;
         }
         let mut at = 0;
         while at < count {

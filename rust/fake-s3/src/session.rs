@@ -138,7 +138,8 @@ impl Session {
         finished: &mut Finished,
         seq: u64,
     ) -> Result<bool, Broken> {
-        nap(&self.shared.limits, plan.latency + Duration::from_millis(request.switches.latency_ms));
+        // Who leaves meanwhile has sent the request all the same.
+        wire.wait(plan.latency + Duration::from_millis(request.switches.latency_ms));
         let reset = plan.reset_after_cut;
         let mut body = match Body::new(wire, &request.head, std::mem::take(&mut plan.read)) {
             Ok(body) => body,

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Mode, OFlags};
@@ -16,6 +16,7 @@ use crate::config::{Config, EtagStyle, Storage, Switches};
 use crate::http::limits::Limits;
 use crate::log::Log;
 use crate::plan::Rules;
+use crate::proxy::Proxy;
 use crate::store::Store;
 use crate::sync::lock;
 
@@ -29,6 +30,9 @@ pub(crate) struct Shared {
     pub log: Mutex<Log>,
     pub keys: Mutex<Vec<Credentials>>,
     pub open: Mutex<HashMap<u64, TcpStream>>,
+    pub address: OnceLock<SocketAddr>,
+    /// In front of this server, once one was ordered.
+    pub proxy: Mutex<Option<Proxy>>,
     clock_shift: AtomicI64,
     ids: AtomicU64,
     connections: AtomicU64,
@@ -45,6 +49,8 @@ impl Shared {
             log: Mutex::default(),
             keys: Mutex::default(),
             open: Mutex::default(),
+            address: OnceLock::new(),
+            proxy: Mutex::default(),
             clock_shift: AtomicI64::new(0),
             ids: AtomicU64::new(0),
             connections: AtomicU64::new(0),

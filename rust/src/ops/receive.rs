@@ -66,6 +66,20 @@ impl Receiver {
             sums: range.summing.finish(),
         })
     }
+
+    /// An empty one, as soon as the disk has given one back.
+    async fn buffer(&self) -> Buffer {
+        let buffer = self.permit.buffer();
+        tokio::pin!(buffer);
+        tokio::select! {
+            biased;
+            buffer = &mut buffer => buffer,
+            () = std::future::ready(()) => {
+                self.meter.was_held_up();
+                buffer.await
+            }
+        }
+    }
 }
 
 struct Receiving<'a> {
@@ -85,7 +99,7 @@ impl Receiving<'_> {
         let mut buffer: Option<Buffer> = None;
         loop {
             if self.chunk.is_empty() {
-                match self.body.chunk().await? {
+                match self.next_chunk().await? {
                     Some(chunk) => self.chunk = chunk,
                     None => return Ok(buffer),
                 }
@@ -93,7 +107,7 @@ impl Receiving<'_> {
             // Not before there is something to put into it.
             let mut filling = match buffer.take() {
                 Some(filling) => filling,
-                None => self.buffer().await,
+                None => self.to.buffer().await,
             };
             let now = self.chunk.split_to(self.chunk.len().min(len - filling.len()));
             self.summing.update(&now);
@@ -111,16 +125,13 @@ impl Receiving<'_> {
         }
     }
 
-    /// An empty one, as soon as the disk has given one back.
-    async fn buffer(&self) -> Buffer {
-        let buffer = self.to.permit.buffer();
-        tokio::pin!(buffer);
-        tokio::select! {
-            biased;
-            buffer = &mut buffer => buffer,
-            () = std::future::ready(()) => {
-                self.to.meter.was_held_up();
-                buffer.await
+    /// The next bytes; over a new connection if this one is far slower than its peers.
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            tokio::select! {
+                biased;
+                chunk = self.body.chunk() => return chunk,
+                () = self.to.meter.cut() => self.body.reconnect("much slower than the other ranges").await?,
             }
         }
     }

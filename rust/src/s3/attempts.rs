@@ -9,12 +9,14 @@ use std::time::Duration;
 use crate::config::RetryConfig;
 use crate::s3::retry::Class;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Attempts {
     /// Requests sent, the first one included.
     sent: u32,
-    /// The same without those that only met a stale connection; this is what is bounded.
+    /// The same without those that only met a stale connection; this is what is told.
     total: u32,
+    /// The same since the last part began; this is what is bounded in any case (R2).
+    in_part: u32,
     /// Failures in a row without progress.
     in_row: u32,
     stale: u32,
@@ -66,6 +68,12 @@ impl Attempts {
     pub(super) fn begin(&mut self) {
         self.sent += 1;
         self.total += 1;
+        self.in_part += 1;
+    }
+
+    /// One request for many parts has got to the next one.
+    pub(super) fn next_part(&mut self) {
+        self.in_part = 0;
     }
 
     /// Bytes that this request had not delivered before.
@@ -97,6 +105,7 @@ impl Attempts {
                 self.stale += 1;
                 self.fresh_connection = true;
                 self.total = self.total.saturating_sub(1);
+                self.in_part = self.in_part.saturating_sub(1);
                 return if self.stale <= config.stale_attempts { at_once } else { Verdict::GiveUp };
             }
             Class::Credentials => once(&mut self.refreshed),
@@ -111,11 +120,12 @@ impl Attempts {
                 self.fresh_connection = true;
                 self.bad_answers <= 1
             }
-            Class::Transient | Class::Throttle => {
+            Class::Transient | Class::Throttle | Class::NoDescriptors => {
                 self.in_row += 1;
                 self.fresh_connection = matches!(class, Class::Transient);
-                return if self.in_row < config.max_attempts && self.total < config.hard_attempts {
-                    Verdict::Retry { backoff: true, costs: !free }
+                let costs = !free && *class != Class::NoDescriptors;
+                return if self.in_row < config.max_attempts && self.in_part < config.hard_attempts {
+                    Verdict::Retry { backoff: true, costs }
                 } else {
                     Verdict::GiveUp
                 };
@@ -169,6 +179,7 @@ mod tests {
             (Class::BadAnswer, 1),
             (Class::Transient, 9),
             (Class::Throttle, 9),
+            (Class::NoDescriptors, 9),
         ];
         for (class, want) in cases {
             assert_eq!(retries(&class, &config), want, "{class:?}");

@@ -4,11 +4,18 @@
 //! the first missing byte on, with If-Match (I9), as often as the rules of retry allow; every answer is checked
 //! before a byte of it is used (I2–I8). An object without a strong ETag cannot be pinned: its body does not go on
 //! once something was delivered (I4). Ends with an error or exactly at the range's end, never short.
+//!
+//! Reading may be given up at any await (a branch of a `select!` that lost) and taken up again: what is under way to get
+//! the next byte, a wait or a request, is kept in the body and not begun anew.
+
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use crate::config::AUTO_PART;
 use crate::error::{Error, ErrorKind, Result};
-use crate::s3::answer::{Asked, Refused, check};
+use crate::s3::answer::{Accepted, Asked, Refused, check};
 use crate::s3::attempts::Attempts;
 use crate::s3::client::{GetRequest, S3Client};
 use crate::s3::object::{ObjectIdentity, StoredChecksum};
@@ -23,6 +30,8 @@ pub struct ObjectBody {
     /// Of the checksum headers, where they may be believed (C3): a 200 to a plain GET.
     checksum: StoredChecksum,
     attempts: Attempts,
+    /// What must end before more bytes can come; none while `answer` is read.
+    pending: Option<Mutex<Pending>>,
     answer: Option<Answer>,
     /// The next byte to deliver.
     next: u64,
@@ -31,43 +40,58 @@ pub struct ObjectBody {
     start: u64,
     /// Bytes of this answer still to come.
     answer_left: Option<u64>,
+    is_finished: bool,
+}
+
+/// Never locked: the mutex only makes a body shareable, which futures that hold one need.
+fn pending(work: impl Future<Output = (Attempts, Result<Option<Opened>>)> + Send + 'static) -> Mutex<Pending> {
+    Mutex::new(Box::pin(work))
+}
+
+/// A wait, or a wait and a new answer after it. It has the count of attempts while it runs.
+type Pending = Pin<Box<dyn Future<Output = (Attempts, Result<Option<Opened>>)> + Send>>;
+
+/// An answer that was checked, and may be read.
+struct Opened {
+    answer: Answer,
+    accepted: Accepted,
 }
 
 impl ObjectBody {
     pub(super) async fn open(client: S3Client, get: GetRequest) -> Result<Self> {
-        let mut body = Self {
-            client,
-            identity: ObjectIdentity::default(),
-            checksum: StoredChecksum::None,
-            attempts: Attempts::on(get.fresh_connection),
-            answer: None,
-            next: get.range.as_ref().map_or(0, |range| range.start),
-            end: None,
-            start: get.range.as_ref().map_or(0, |range| range.start),
-            answer_left: None,
-            get,
-        };
-        body.discover().await?;
+        let mut body = Self::new(client, get, ObjectIdentity::default());
+        let mut asking = body.asking();
+        let opened = asking.opened().await?;
+        body.attempts = asking.attempts;
+        body.discovered(opened);
         Ok(body)
     }
 
     /// The same range of the same version, for a later part of an object whose identity is fixed.
     pub async fn open_pinned(client: S3Client, get: GetRequest, identity: ObjectIdentity) -> Result<Self> {
         let range = get.range.clone().unwrap_or(0..identity.size);
-        let mut body = Self {
+        let mut body = Self::new(client, get, identity);
+        (body.start, body.next, body.end) = (range.start, range.start, Some(range.end));
+        body.ask_again();
+        body.settle().await?;
+        Ok(body)
+    }
+
+    fn new(client: S3Client, get: GetRequest, identity: ObjectIdentity) -> Self {
+        Self {
             client,
             identity,
             checksum: StoredChecksum::None,
             attempts: Attempts::on(get.fresh_connection),
+            pending: None,
             answer: None,
-            next: range.start,
-            end: Some(range.end),
-            start: range.start,
+            next: 0,
+            end: None,
+            start: 0,
             answer_left: None,
+            is_finished: false,
             get,
-        };
-        body.request_rest().await?;
-        Ok(body)
+        }
     }
 
     pub fn identity(&self) -> &ObjectIdentity {
@@ -84,33 +108,45 @@ impl ObjectBody {
         (self.start, self.end)
     }
 
+    /// The next byte to be delivered.
+    pub fn position(&self) -> u64 {
+        self.next
+    }
+
     pub fn attempts(&self) -> u32 {
         self.attempts.total()
     }
 
-    /// The next bytes; `None` once all of the range was delivered.
+    /// The next bytes; `None` once all of the range was delivered. May be dropped and called again at any time.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
         loop {
             if self.end == Some(self.next) {
+                self.finish();
                 return Ok(None);
             }
+            self.settle().await?;
             if self.answer.is_none() {
-                self.ask_again().await?;
+                self.ask_again();
+                continue;
             }
             match self.next_chunk().await {
                 Ok(Some(bytes)) => return Ok(Some(bytes)),
-                Ok(None) if self.end.is_none() => {
-                    self.end = Some(self.next);
-                    return Ok(None);
-                }
+                Ok(None) if self.end.is_none() => self.end = Some(self.next),
                 // The answer was shorter than the range: the rest is asked for (I8).
                 Ok(None) => self.answer = None,
-                Err(failure) => {
-                    self.answer = None;
-                    self.recover(failure).await?;
-                }
+                Err(failure) => self.recover(failure)?,
             }
         }
+    }
+
+    /// Gives up the answer being read because it is much slower than others are; the rest is asked for over a new
+    /// connection by the next `chunk`. Counts as a transient failure. A body that could not go on after that (I4), or
+    /// that is on its way to a new answer already, is left as it is.
+    pub async fn reconnect(&mut self, why: &str) -> Result<()> {
+        if self.answer.is_some() && self.end != Some(self.next) && self.can_go_on() {
+            self.recover(Failure::too_slow(why))?;
+        }
+        self.settle().await
     }
 
     async fn next_chunk(&mut self) -> Result<Option<Bytes>, Failure> {
@@ -132,100 +168,143 @@ impl ObjectBody {
             return Err(Failure::bad_answer("more bytes came than the answer promised"));
         }
         self.answer_left = self.answer_left.map(|left| left - len);
-        self.next += len;
-        self.attempts.progress(len, &self.client.config().retry);
+        self.progress(len);
         Ok(Some(bytes))
     }
 
-    /// The first answer: fixes the identity.
-    async fn discover(&mut self) -> Result<()> {
-        loop {
-            let condition = self.get.if_match.clone();
-            let (request, answer) = self.client.get_once(&self.get, condition.as_deref(), &mut self.attempts).await;
-            let answer = answer?;
-            let asked = Asked { range: self.get.range.clone(), pinned: None };
-            match check(answer.status(), answer.headers(), &asked) {
-                Ok(accepted) => {
-                    if let Some(wanted) = &condition
-                        && accepted.identity.etag.as_ref() != Some(wanted)
-                    {
-                        return Err(changed(&request.bucket, &request.key));
-                    }
-                    let range = accepted.range;
-                    self.identity = accepted.identity;
-                    self.end = match (&range, &self.get.range) {
-                        // A 206 may be shorter than asked for; the object's size bounds what was.
-                        (Some(_), Some(asked)) if answer.status() == 206 => Some(asked.end.min(self.identity.size)),
-                        (Some(range), _) => Some(range.end),
-                        (None, _) => None,
-                    };
-                    self.start = range.as_ref().map_or(0, |range| range.start);
-                    self.next = self.start;
-                    self.answer_left = range.map(|range| range.end - range.start);
-                    if self.get.range.is_none() {
-                        let etag = self.identity.etag.as_deref();
-                        self.checksum = stored_checksum(answer.headers(), etag);
-                    }
-                    self.answer = Some(answer);
-                    return Ok(());
-                }
-                Err(refused) => {
-                    let failure = refusal(refused, &request, &answer)?;
-                    self.client.recover(&request, &mut self.attempts, failure).await?;
-                }
-            }
+    fn progress(&mut self, len: u64) {
+        let config = self.client.config();
+        self.attempts.progress(len, &config.retry);
+        let part = config.transfer.part_size.unwrap_or(AUTO_PART);
+        // One stream of everything may fail as often as all its parts might have (R2).
+        if self.get.range.is_none() && self.next / part != (self.next + len) / part {
+            self.attempts.next_part();
+        }
+        self.next += len;
+    }
+
+    /// All was delivered: what the last retry cost is given back.
+    fn finish(&mut self) {
+        if !std::mem::replace(&mut self.is_finished, true) {
+            self.client.succeeded(&mut self.attempts);
         }
     }
 
-    /// After a break. Where the length is not known, nothing was delivered yet (`recover` saw to that), and the whole
-    /// is asked for again; it must be the same object.
-    async fn ask_again(&mut self) -> Result<()> {
+    /// Waits for what is under way, if anything is.
+    async fn settle(&mut self) -> Result<()> {
+        let Some(pending) = &mut self.pending else { return Ok(()) };
+        let (attempts, outcome) = pending.get_mut().unwrap_or_else(PoisonError::into_inner).await;
+        self.pending = None;
+        self.attempts = attempts;
+        let Some(opened) = outcome? else { return Ok(()) };
         if self.end.is_some() {
-            return self.request_rest().await;
+            self.answer_left = opened.accepted.range.map(|range| range.end - range.start);
+            self.answer = Some(opened.answer);
+            return Ok(());
         }
+        // Where the length is not known, nothing was delivered yet (`recover` saw to that), and the whole was asked for
+        // again; it must be the same object.
         let before = self.identity.etag.take();
-        self.discover().await?;
+        self.discovered(opened);
         let object = &self.get.object;
         if self.identity.etag == before { Ok(()) } else { Err(changed(&object.bucket, &object.key)) }
     }
 
-    /// Asks for what is missing, of the pinned version only.
-    async fn request_rest(&mut self) -> Result<()> {
+    /// The first answer fixes the identity.
+    fn discovered(&mut self, opened: Opened) {
+        let Opened { answer, accepted } = opened;
+        self.identity = accepted.identity;
+        self.end = match (&accepted.range, &self.get.range) {
+            // A 206 may be shorter than asked for; the object's size bounds what was.
+            (Some(_), Some(asked)) if answer.status() == 206 => Some(asked.end.min(self.identity.size)),
+            (Some(range), _) => Some(range.end),
+            (None, _) => None,
+        };
+        self.start = accepted.range.as_ref().map_or(0, |range| range.start);
+        self.next = self.start;
+        self.answer_left = accepted.range.map(|range| range.end - range.start);
+        if self.get.range.is_none() {
+            let etag = self.identity.etag.as_deref();
+            self.checksum = stored_checksum(answer.headers(), etag);
+        }
+        self.answer = Some(answer);
+    }
+
+    /// What a new answer is asked for by: of what is missing, and of the pinned version only.
+    fn asking(&self) -> Asking {
+        let mut get = self.get.clone();
+        let pinned = self.end.is_some().then(|| self.identity.clone());
+        // What cannot be pinned begins again; nothing of it was delivered yet (`recover` saw to that).
+        if let (Some(end), Some(_)) = (self.end, self.identity.strong_etag()) {
+            get.range = Some(self.next..end);
+        }
+        Asking { client: self.client.clone(), get, pinned, attempts: self.attempts.clone() }
+    }
+
+    fn ask_again(&mut self) {
+        let mut asking = self.asking();
+        self.pending = Some(pending(async move {
+            let opened = asking.opened().await;
+            (asking.attempts, opened.map(Some))
+        }));
+    }
+
+    fn can_go_on(&self) -> bool {
+        self.identity.strong_etag().is_some() && self.end.is_some()
+    }
+
+    /// Drops the answer that failed, and begins to wait until the rest may be asked for.
+    fn recover(&mut self, failure: Failure) -> Result<()> {
+        self.answer = None;
+        let object = &self.get.object;
+        if !self.can_go_on() && self.next > self.start {
+            let error = failure.error.with_object(&object.bucket, &object.key);
+            return Err(error.with_attempts(self.attempts.total()).needing_restart());
+        }
+        let request = Request::new(reqwest::Method::GET, &object.bucket, &object.key);
+        let (client, mut attempts) = (self.client.clone(), self.attempts.clone());
+        self.pending = Some(pending(async move {
+            let recovered = client.recover(&request, &mut attempts, failure).await;
+            (attempts, recovered.map(|()| None))
+        }));
+        Ok(())
+    }
+}
+
+/// Asks until an answer of the right version comes. Owns all it needs, so that it outlives a caller who stops waiting.
+struct Asking {
+    client: S3Client,
+    get: GetRequest,
+    /// `None` while the version is being discovered.
+    pinned: Option<ObjectIdentity>,
+    attempts: Attempts,
+}
+
+impl Asking {
+    async fn opened(&mut self) -> Result<Opened> {
+        let condition = match &self.pinned {
+            Some(pinned) => pinned.strong_etag().map(str::to_owned),
+            None => self.get.if_match.clone(),
+        };
         loop {
-            let pinned = self.identity.clone();
-            let end = self.end.unwrap_or(pinned.size);
-            let mut get = GetRequest { range: Some(self.next..end), ..self.get.clone() };
-            if pinned.strong_etag().is_none() {
-                // Nothing was delivered yet, so it can begin again; `recover` refuses the rest.
-                get.range = self.get.range.clone();
-            }
-            let etag = pinned.strong_etag();
-            let (request, answer) = self.client.get_once(&get, etag, &mut self.attempts).await;
-            let answer = answer.map_err(gone_as_changed)?;
-            let asked = Asked { range: get.range.clone(), pinned: Some(&pinned) };
+            let (request, answer) = self.client.get_once(&self.get, condition.as_deref(), &mut self.attempts).await;
+            let answer = match &self.pinned {
+                Some(_) => answer.map_err(gone_as_changed)?,
+                None => answer?,
+            };
+            let asked = Asked { range: self.get.range.clone(), pinned: self.pinned.as_ref() };
             match check(answer.status(), answer.headers(), &asked) {
-                Ok(accepted) => {
-                    self.answer_left = accepted.range.map(|range| range.end - range.start);
-                    self.answer = Some(answer);
-                    return Ok(());
+                // Some stores ignore If-Match (I3).
+                Ok(accepted) if condition.is_some() && accepted.identity.etag != condition => {
+                    return Err(changed(&request.bucket, &request.key));
                 }
+                Ok(accepted) => return Ok(Opened { answer, accepted }),
                 Err(refused) => {
                     let failure = refusal(refused, &request, &answer)?;
                     self.client.recover(&request, &mut self.attempts, failure).await?;
                 }
             }
         }
-    }
-
-    async fn recover(&mut self, failure: Failure) -> Result<()> {
-        let object = &self.get.object;
-        let can_go_on = self.identity.strong_etag().is_some() && self.end.is_some();
-        if !can_go_on && self.next > self.start {
-            let error = failure.error.with_object(&object.bucket, &object.key);
-            return Err(error.with_attempts(self.attempts.total()).needing_restart());
-        }
-        let request = Request::new(reqwest::Method::GET, &object.bucket, &object.key);
-        self.client.recover(&request, &mut self.attempts, failure).await
     }
 }
 

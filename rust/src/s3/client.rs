@@ -13,7 +13,7 @@ mod object;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 pub use layout::{PartLayout, StoredPart};
 pub use list::{ListRequest, Listing};
@@ -26,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::pressure::Pressure;
 use crate::s3::attempts::Attempts;
 use crate::s3::endpoint::{Endpoint, Scheme};
+use crate::s3::environment::{Environment, WallClock};
 use crate::s3::http::{Http, Target};
 use crate::s3::retry::{Backoff, Class, Quota};
 use crate::s3::sign::KeyCache;
@@ -42,6 +43,7 @@ struct Shared {
     backoff: Backoff,
     quota: Mutex<Quota>,
     pressure: Pressure,
+    clock: Arc<dyn WallClock>,
     /// Seconds by which the store's clock is ahead of ours.
     clock_ahead: AtomicI64,
     /// Bucket → region, where an answer named another one than configured.
@@ -51,6 +53,11 @@ struct Shared {
 impl S3Client {
     /// Checks the configuration and reads the CA bundle; makes no request.
     pub fn new(config: ClientConfig, signing: Signing) -> Result<Self> {
+        Self::within(config, signing, Environment::default())
+    }
+
+    /// The same, with names and clock from elsewhere than the system.
+    pub fn within(config: ClientConfig, signing: Signing, environment: Environment) -> Result<Self> {
         config.validate()?;
         let endpoint = match &config.endpoint_url {
             Some(url) => Endpoint::parse(url)?,
@@ -58,15 +65,17 @@ impl S3Client {
         };
         let tls = endpoint.scheme == Scheme::Https;
         let literal = endpoint.host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
-        let http = Http::new(&config, Target { tls, literal_address: literal })?;
+        let target = Target { tls, literal_address: literal };
+        let http = Http::new(&config, target, environment.names)?;
         Ok(Self(Arc::new(Shared {
             endpoint,
             http,
-            credentials: CredentialCache::new(signing),
+            credentials: CredentialCache::new(signing, config.retry.credentials_timeout),
             keys: KeyCache::new(),
             backoff: Backoff::new(&config.retry),
             quota: Mutex::new(Quota::new(&config.retry, Instant::now())),
             pressure: Pressure::default(),
+            clock: environment.clock,
             clock_ahead: AtomicI64::new(0),
             regions: Mutex::default(),
             config,
@@ -103,8 +112,18 @@ impl S3Client {
         &self.0.backoff
     }
 
-    pub(super) fn clock_ahead(&self) -> i64 {
-        self.0.clock_ahead.load(Relaxed)
+    /// This machine's time, right or wrong.
+    pub(super) fn local_time(&self) -> SystemTime {
+        self.0.clock.now()
+    }
+
+    /// The time as the store has it, as far as it has said so.
+    pub(super) fn store_time(&self) -> SystemTime {
+        let ahead = self.0.clock_ahead.load(Relaxed);
+        let by = Duration::from_secs(ahead.unsigned_abs());
+        let now = self.local_time();
+        let then = if ahead < 0 { now.checked_sub(by) } else { now.checked_add(by) };
+        then.unwrap_or(now)
     }
 
     pub(super) fn set_clock_ahead(&self, seconds: i64) {
@@ -146,7 +165,7 @@ impl S3Client {
     }
 
     /// Pays for a retry of this class, or says how long that takes.
-    pub(super) fn take_quota(&self, class: &Class) -> std::result::Result<(), std::time::Duration> {
+    pub(super) fn take_quota(&self, class: &Class) -> std::result::Result<(), Duration> {
         self.0.quota.lock().unwrap_or_else(PoisonError::into_inner).try_take(class, Instant::now())
     }
 }

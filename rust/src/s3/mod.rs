@@ -11,6 +11,7 @@ pub mod body;
 pub mod client;
 pub mod encode;
 pub mod endpoint;
+pub mod environment;
 mod http;
 pub mod object;
 pub mod payload;

@@ -6,14 +6,15 @@
 //! every wait has a limit (S25).
 
 mod classify;
+mod clock;
 mod prepare;
+mod received;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
 use http::header::HeaderMap;
-use hyper_util::client::legacy::connect::HttpInfo;
 use reqwest::Method;
 
 use crate::credentials::Credentials;
@@ -21,9 +22,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::s3::attempts::{Attempts, Verdict, affordable, random_unit};
 use crate::s3::client::S3Client;
+use crate::s3::http::watched;
 use crate::s3::payload::{Payload, Sent};
 use crate::s3::retry::Class;
 use crate::s3::xml;
+
+pub(super) use received::Answer;
 
 /// Error bodies are read up to here, the rest is not looked at (S14).
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -80,12 +84,6 @@ impl Request {
     }
 }
 
-/// The head of a successful answer, and its body still to be read.
-pub(super) struct Answer {
-    response: reqwest::Response,
-    read_timeout: Duration,
-}
-
 /// Why an attempt brought nothing.
 pub(super) struct Failure {
     pub class: Class,
@@ -107,6 +105,11 @@ impl Failure {
         classify::code_in_success(error, request)
     }
 
+    /// The body comes much more slowly than others do; `why` says how that was found.
+    pub(super) fn too_slow(why: &str) -> Self {
+        classify::timed_out(format!("too slow: {why}"))
+    }
+
     pub(super) fn bad_answer(text: impl Into<String>) -> Self {
         Self::new(Class::BadAnswer, Error::new(ErrorKind::Service, text))
     }
@@ -119,58 +122,20 @@ impl From<Error> for Failure {
     }
 }
 
-impl Answer {
-    pub(super) fn status(&self) -> u16 {
-        self.response.status().as_u16()
-    }
-
-    pub(super) fn headers(&self) -> &HeaderMap {
-        self.response.headers()
-    }
-
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers().get(name).and_then(|value| value.to_str().ok()).filter(|value| value.len() <= 8192)
-    }
-
-    pub(super) fn request_ids(&self) -> (Option<String>, Option<String>) {
-        let id = |name| self.header(name).map(|id| crate::error::escape(id, 200));
-        (id("x-amz-request-id"), id("x-amz-id-2"))
-    }
-
-    /// The next bytes of the body; `None` at its proper end.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
-        match tokio::time::timeout(self.read_timeout, self.response.chunk()).await {
-            Ok(Ok(chunk)) => Ok(chunk),
-            Ok(Err(cause)) => Err(classify::broken_body(&cause)),
-            Err(_) => Err(classify::timed_out(format!("no byte came for {:?}", self.read_timeout))),
-        }
-    }
-
-    /// All of a short body; more than `limit` bytes are a bad answer.
-    pub(super) async fn collect(&mut self, limit: usize) -> Result<Bytes, Failure> {
-        if self.response.content_length().is_some_and(|length| length > limit as u64) {
-            return Err(Failure::bad_answer(format!("the answer is longer than {limit} bytes")));
-        }
-        let mut whole = BytesMut::new();
-        while let Some(chunk) = self.chunk().await? {
-            if whole.len() + chunk.len() > limit {
-                return Err(Failure::bad_answer(format!("the answer is longer than {limit} bytes")));
-            }
-            whole.extend_from_slice(&chunk);
-        }
-        Ok(whole.freeze())
-    }
-}
-
 impl S3Client {
-    /// Sends until an answer of success comes, retries are spent, or trying again cannot help.
+    /// The answer to a request that is done when its head is there.
     pub(super) async fn send(&self, request: &Request, attempts: &mut Attempts) -> Result<Answer> {
+        let answer = self.answer(request, attempts).await?;
+        self.succeeded(attempts);
+        Ok(answer)
+    }
+
+    /// Sends until an answer of success comes, retries are spent, or trying again cannot help. Whether the request
+    /// succeeded its body will tell: who reads it reports that to the quota.
+    pub(super) async fn answer(&self, request: &Request, attempts: &mut Attempts) -> Result<Answer> {
         loop {
             match self.attempt(request, attempts).await {
-                Ok(answer) => {
-                    self.succeeded(attempts);
-                    return Ok(answer);
-                }
+                Ok(answer) => return Ok(answer),
                 Err(failure) => self.recover(request, attempts, failure).await?,
             }
         }
@@ -185,13 +150,16 @@ impl S3Client {
     ) -> Result<T> {
         let mut attempts = Attempts::default();
         loop {
-            let mut answer = self.send(request, &mut attempts).await?;
+            let mut answer = self.answer(request, &mut attempts).await?;
             let parsed = match answer.collect(limit).await {
                 Ok(body) => parse(&answer, &body),
                 Err(failure) => Err(failure),
             };
             match parsed {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    self.succeeded(&mut attempts);
+                    return Ok(value);
+                }
                 Err(mut failure) => {
                     let (request_id, host_id) = answer.request_ids();
                     failure.error = failure.error.with_request_id(request_id, host_id);
@@ -214,7 +182,7 @@ impl S3Client {
         if !request.payload.is_empty() {
             *message.body_mut() = Some(reqwest::Body::wrap(request.payload.open(sent.clone())));
         }
-        let outcome = self.wait_for_head(client.execute(message), &sent, request.slow_answer).await;
+        let outcome = self.wait_for_head(watched(client.execute(message)), &sent, request.slow_answer).await;
         let judged = match outcome {
             Ok(answer) => self.judge(answer, request, &prepared.keys).await,
             Err(failure) => Err(failure),
@@ -225,7 +193,7 @@ impl S3Client {
     /// The clock runs while nothing of the body is taken and no answer comes.
     async fn wait_for_head(
         &self,
-        sending: impl Future<Output = reqwest::Result<reqwest::Response>>,
+        sending: impl Future<Output = (reqwest::Result<reqwest::Response>, Option<SocketAddr>)>,
         sent: &Sent,
         slow_answer: bool,
     ) -> Result<Answer, Failure> {
@@ -235,15 +203,11 @@ impl S3Client {
         let (mut taken, mut since) = (sent.bytes(), Instant::now());
         loop {
             match tokio::time::timeout(limit / 4, &mut sending).await {
-                Ok(Ok(response)) => {
-                    let local = response.extensions().get::<HttpInfo>().map(HttpInfo::local_addr);
-                    self.http().answered(local);
-                    return Ok(Answer { response, read_timeout: limit });
-                }
-                Ok(Err(cause)) => {
+                Ok((Ok(response), _)) => return Ok(Answer::new(response, config, slow_answer)),
+                Ok((Err(cause), made)) => {
                     return Err(match sent.take_failure() {
                         Some(error) => error.into(),
-                        None => classify::transport(&cause, self.http()),
+                        None => classify::transport(&cause, made),
                     });
                 }
                 Err(_) if sent.bytes() > taken => (taken, since) = (sent.bytes(), Instant::now()),
@@ -266,7 +230,7 @@ impl S3Client {
         }
         // An error body that breaks off still had a status.
         let body = answer.collect(MAX_ERROR_BODY).await.unwrap_or_default();
-        let mut failure = classify::status(&answer, &body, request);
+        let mut failure = classify::status(&answer, &body, request, self.local_time());
         failure.rejected = keys.clone();
         Err(failure)
     }
@@ -295,8 +259,8 @@ impl S3Client {
             _ => {}
         }
         let delay = self.backoff().delay(&class, attempts.in_row(), retry_after, random_unit());
-        if class == Class::Throttle {
-            // The gate at the next attempt waits this out, and everyone else's with it (R4).
+        if matches!(class, Class::Throttle | Class::NoDescriptors) {
+            // The gate at the next attempt waits this out, and everyone else's with it (R4); the pool shrinks (F15).
             self.pressure().throttled(delay);
         } else if backoff {
             tokio::time::sleep(delay).await;

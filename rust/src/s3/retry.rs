@@ -15,6 +15,8 @@ pub enum Class {
     Stale,
     Transient,
     Throttle,
+    /// This machine may open no more sockets: not the store's fault, and over when others are closed (F15).
+    NoDescriptors,
     /// The answer broke the rules of HTTP, XML or of the range asked for.
     BadAnswer,
     Credentials,
@@ -50,7 +52,7 @@ impl Backoff {
     pub fn delay(&self, class: &Class, failures_in_a_row: u32, retry_after: Option<Duration>, random: f64) -> Duration {
         let base = match class {
             Class::Throttle => self.throttle_base,
-            Class::Transient | Class::BadAnswer => self.transient_base,
+            Class::Transient | Class::BadAnswer | Class::NoDescriptors => self.transient_base,
             _ => Duration::ZERO,
         };
         let doublings = failures_in_a_row.saturating_sub(1).min(31);
@@ -168,6 +170,7 @@ mod tests {
             (Class::Throttle, 5, 16_000),
             (Class::Throttle, 6, 20_000),
             (Class::BadAnswer, 1, 50),
+            (Class::NoDescriptors, 3, 200),
             (Class::Stale, 3, 0),
             (Class::Credentials, 3, 0),
         ];
@@ -235,7 +238,7 @@ mod tests {
         let now = Instant::now();
         let mut quota = Quota::new(&RetryConfig { quota: 14, ..RetryConfig::default() }, now);
         assert!(quota.try_take(&Class::Transient, now).is_ok());
-        for free in [Class::Stale, Class::Credentials, Class::Clock, Class::Region("r".into())] {
+        for free in [Class::Stale, Class::NoDescriptors, Class::Credentials, Class::Clock, Class::Region("r".into())] {
             assert!(quota.try_take(&free, now).is_ok());
         }
         assert!(quota.try_take(&Class::Throttle, now).is_err());

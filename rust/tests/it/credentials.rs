@@ -1,7 +1,8 @@
-//! Keys that are wrong, missing or expire (#34).
+//! Keys that are wrong, missing or expire, and sources that fail (#34, #35).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant, SystemTime};
 
 use fake_s3::{Action, Config, Match};
 use s3z::config::ClientConfig;
@@ -97,6 +98,78 @@ async fn a_source_without_keys_ends_before_any_request() {
     let error = world.refuses(&world.get(), ErrorKind::Credentials, |_| {}).await;
     assert!(error.to_string().contains("no keys anywhere"), "{error}");
     assert_eq!(world.server.log().len(), 0);
+}
+
+/// Gives keys once; what it does when it is asked again is its third part.
+struct Failing {
+    loads: AtomicU32,
+    lifetime: Option<Duration>,
+    again: Again,
+}
+
+enum Again {
+    Fails,
+    /// Until this is dropped at the other end.
+    Hangs(Mutex<mpsc::Receiver<()>>),
+}
+
+impl CredentialProvider for Failing {
+    fn load(&self) -> Result<Credentials> {
+        if self.loads.fetch_add(1, SeqCst) > 0 {
+            if let Again::Hangs(released) = &self.again {
+                let _ = released.lock().unwrap().recv();
+            }
+            return Err(Error::new(ErrorKind::Credentials, "the metadata service answered 500"));
+        }
+        let mut keys = Credentials::new("key-1", "secret-1");
+        keys.expiry = self.lifetime.map(|left| SystemTime::now() + left);
+        Ok(keys)
+    }
+}
+
+/// A world whose source of keys fails or hangs when it is asked again; it hangs as long as the sender lives.
+fn world_failing(lifetime: Option<Duration>, hangs: bool) -> (World, Arc<Failing>, mpsc::Sender<()>) {
+    let (sender, released) = mpsc::channel();
+    let again = if hangs { Again::Hangs(Mutex::new(released)) } else { Again::Fails };
+    let source = Arc::new(Failing { loads: AtomicU32::new(0), lifetime, again });
+    let server = Config { access_key: "key-1".into(), secret_key: "secret-1".into(), ..Config::default() };
+    let mut client = client();
+    client.retry.credentials_timeout = Duration::from_millis(300);
+    let world = World::signed(server, client, Signing::Provider(source.clone()));
+    world.server.put_pattern(BUCKET, KEY, SIZE, SEED);
+    (world, source, sender)
+}
+
+/// #35: keys that are still good are used, whatever has become of their source.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_fails_or_hangs_stops_nothing_while_the_keys_are_good() {
+    for minutes in [14, 5] {
+        for hangs in [false, true] {
+            let (world, source, sender) = world_failing(Some(Duration::from_secs(60 * minutes)), hangs);
+            world.downloads(&world.get(), SIZE, SEED).await;
+            assert_eq!(source.loads.load(SeqCst), 2, "asked again once, not for each request");
+            drop(sender);
+        }
+    }
+}
+
+/// #35: keys that expire, and a source that gives no others: a clear error in bounded time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_fails_or_hangs_after_expiry_is_a_bounded_error() {
+    for (hangs, text) in [(false, "answered 500"), (true, "did not answer")] {
+        let (world, source, sender) = world_failing(None, hangs);
+        world.downloads(&world.get(), SIZE, SEED).await;
+        std::fs::remove_file(world.destination()).unwrap();
+        world.server.rotate_keys("key-2", "secret-2", None);
+        let started = Instant::now();
+        let error = world.download(&world.get()).await.unwrap_err();
+        assert_eq!((error.kind(), error.key()), (ErrorKind::Credentials, Some(KEY)), "{error:?}");
+        assert!(error.to_string().contains(text), "{error}");
+        assert!(!world.destination().exists());
+        assert!(started.elapsed() < Duration::from_secs(5), "one wait, for all who needed keys");
+        assert!(source.loads.load(SeqCst) <= 3);
+        drop(sender);
+    }
 }
 
 /// S7: the secret is in no text.

@@ -8,6 +8,7 @@ use s3z::checksum::Algorithm;
 use s3z::error::ErrorKind;
 use s3z::ops::download::DownloadRequest;
 
+use crate::alone;
 use crate::support::*;
 
 fn plain(world: &World) -> DownloadRequest {
@@ -67,6 +68,38 @@ async fn a_stall_after_interim_answers_is_a_timeout() {
     world.refuses(&world.get(), ErrorKind::Timeout, floods).await;
 }
 
+/// #23: interim answers without end are no answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interim_answers_without_end_are_a_timeout() {
+    let world = World::with(|_, client| {
+        client.retry.read_timeout = Duration::from_millis(300);
+        client.retry.max_attempts = 2;
+    });
+    world.server.put_pattern(BUCKET, KEY, SIZE, SEED);
+    let endless = Action::Flood1xx { count: u64::MAX, status: 102 };
+    let started = std::time::Instant::now();
+    world.refuses(&world.get(), ErrorKind::Timeout, |world| world.on(later_ranges(), endless.clone())).await;
+    assert!(started.elapsed() < Duration::from_secs(20));
+}
+
+/// #27, I13: what is stored as gzip stays gzip, and what looks like chunks stays that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn encoded_objects_arrive_as_they_are_stored() {
+    // `printf abc | gzip -n`
+    let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03KLJ\x06\0\xc2A$5\x03\0\0\0".to_vec();
+    let chunks = b"3;chunk-signature=00\r\nabc\r\n0;chunk-signature=00\r\n\r\n".to_vec();
+    for (encoding, stored) in [("gzip", &gzip), ("aws-chunked", &chunks), ("gzip, aws-chunked", &gzip)] {
+        let world = World::new();
+        world.server.put_object(BUCKET, KEY, stored.clone());
+        world.on(gets(), set_header("Content-Encoding", encoding));
+        for request in [plain(&world), DownloadRequest { part_size: Some(7), ..world.get() }] {
+            assert_full_object(&world.download(&request).await.unwrap(), Algorithm::Crc64Nvme);
+            assert_eq!(&std::fs::read(world.destination()).unwrap(), stored, "{encoding}");
+        }
+        assert!(world.logged("GetObject").iter().all(|get| header(get, "accept-encoding") == Some("identity")));
+    }
+}
+
 /// #27, I13: bytes arrive as they are stored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn content_encoding_is_left_alone() {
@@ -119,47 +152,105 @@ async fn a_chunked_body_that_breaks_off_is_never_a_short_success() {
 
 /// #28: framing that can be read in two ways, or not at all. `abcde` is all there is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ambiguous_framing_is_never_a_wrong_file() {
-    let head = "HTTP/1.1 200 OK\r\nETag: \"e\"\r\n";
+async fn ambiguous_framing_is_refused() {
+    let coded = |coding: &str, body: &str| format!("Transfer-Encoding: {coding}\r\n\r\n{body}");
     let answers = [
-        ("bad chunk size", format!("{head}Transfer-Encoding: chunked\r\n\r\nzz\r\nabcde\r\n0\r\n\r\n")),
-        ("negative chunk", format!("{head}Transfer-Encoding: chunked\r\n\r\n-5\r\nabcde\r\n0\r\n\r\n")),
-        ("signed chunk", format!("{head}Transfer-Encoding: chunked\r\n\r\n+5\r\nabcde\r\n0\r\n\r\n")),
-        ("17 digits", format!("{head}Transfer-Encoding: chunked\r\n\r\n10000000000000005\r\nabcde\r\n0\r\n\r\n")),
-        ("no last chunk", format!("{head}Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n")),
-        ("short chunk", format!("{head}Transfer-Encoding: chunked\r\n\r\n5\r\nabc")),
-        ("both", format!("{head}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n")),
-        ("two lengths", format!("{head}Content-Length: 3\r\nContent-Length: 5\r\n\r\nabcde")),
-        ("signed length", format!("{head}Content-Length: +5\r\n\r\nabcde")),
-        ("negative length", format!("{head}Content-Length: -5\r\n\r\nabcde")),
-        ("no number", format!("{head}Content-Length: five\r\n\r\nabcde")),
-        ("a list", format!("{head}Content-Length: 3, 5\r\n\r\nabcde")),
-        ("absurd length", format!("{head}Content-Length: 99999999999999999999\r\n\r\nabcde")),
-        ("huge length", format!("{head}Content-Length: 9223372036854775807\r\n\r\nabcde")),
-        ("no framing", format!("{head}\r\nabcde")),
-        ("long", format!("{head}Content-Length: 6\r\n\r\nabcde")),
-        ("double coding", format!("{head}Transfer-Encoding: gzip, chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n")),
-        ("no status", "HTTP/1.1\r\n\r\nabcde".to_owned()),
-        ("no HTTP", "abcde".to_owned()),
+        coded("chunked", "zz\r\nabcde\r\n0\r\n\r\n"),
+        coded("chunked", "-5\r\nabcde\r\n0\r\n\r\n"),
+        coded("chunked", "+5\r\nabcde\r\n0\r\n\r\n"),
+        coded("chunked", "0x5\r\nabcde\r\n0\r\n\r\n"),
+        coded("chunked", "10000000000000005\r\nabcde\r\n0\r\n\r\n"),
+        coded("chunked", "\r\nabcde\r\n0\r\n\r\n"),
+        coded("chunked", "5\r\nabcdef\r\n0\r\n\r\n"),
+        coded("chunked", "5\r\nabcde\r\n"),
+        coded("chunked", "5\r\nabc"),
+        coded("gzip, chunked", "5\r\nabcde\r\n0\r\n\r\n"),
+        coded("gzip", "abcde"),
+        coded("identity", "abcde"),
+        coded("chunked\r\nContent-Length: 3", "5\r\nabcde\r\n0\r\n\r\n"),
+        coded("chunked\r\nContent-Length: 5", "5\r\nabcde\r\n0\r\n\r\n"),
+        "Content-Length: 3\r\nContent-Length: 5\r\n\r\nabcde".to_owned(),
+        "Content-Length: +5\r\n\r\nabcde".to_owned(),
+        "Content-Length: -5\r\n\r\nabcde".to_owned(),
+        "Content-Length: five\r\n\r\nabcde".to_owned(),
+        "Content-Length: 3, 5\r\n\r\nabcde".to_owned(),
+        "Content-Length: 5 5\r\n\r\nabcde".to_owned(),
+        "Content-Length: 99999999999999999999\r\n\r\nabcde".to_owned(),
+        "Content-Length: 9223372036854775807\r\n\r\nabcde".to_owned(),
+        "Content-Length: 6\r\n\r\nabcde".to_owned(),
+        "\r\nabcde".to_owned(),
+        "X-No-Colon\r\nContent-Length: 5\r\n\r\nabcde".to_owned(),
     ];
-    for (name, answer) in answers {
+    for answer in answers {
+        let whole = format!("HTTP/1.1 200 OK\r\nETag: \"e\"\r\n{answer}");
+        refuses_raw(&whole).await;
+    }
+    for answer in ["HTTP/1.1\r\n\r\nabcde", "HTTP/2.0 200 OK\r\nContent-Length: 5\r\n\r\nabcde", "abcde"] {
+        refuses_raw(answer).await;
+    }
+}
+
+/// Neither as the answer to a plain GET nor to a range is this any bytes of a file.
+async fn refuses_raw(answer: &str) {
+    let world = World::new();
+    world.server.put_object(BUCKET, KEY, b"abcde".to_vec());
+    for request in [plain(&world), world.get()] {
+        world.server.clear_rules();
+        world.server.clear_log();
+        world.on(gets(), raw(answer));
+        let Err(error) = world.download(&request).await else { panic!("{answer:?} was accepted") };
+        let kinds = [ErrorKind::Service, ErrorKind::Connection, ErrorKind::RangesIgnored];
+        assert!(kinds.contains(&error.kind()), "{answer:?}: {error:?}");
+        assert_eq!(error.key(), Some(KEY), "{answer:?}");
+        assert!(!world.destination().exists(), "{answer:?}");
+        assert!(world.logged("GetObject").len() < 80, "{answer:?}");
+    }
+}
+
+/// #28: who frames one answer badly may have hidden another behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_with_bad_framing_is_not_used_again() {
+    let good = "HTTP/1.1 200 OK\r\nETag: \"e\"\r\nContent-Length: 5\r\n\r\nxxxxx";
+    for bad in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
+        "Content-Length: 3\r\nContent-Length: 5\r\n\r\nabc",
+        "Transfer-Encoding: chunked\r\n\r\n+5\r\nabcde\r\n0\r\n\r\n",
+        "Content-Length: 5\r\n\r\nabcde",
+    ] {
         let world = World::new();
         world.server.put_object(BUCKET, KEY, b"abcde".to_vec());
-        for request in [plain(&world), world.get()] {
-            world.server.clear_rules();
-            world.server.clear_log();
-            world.on(gets(), raw(answer.clone()));
-            match world.download(&request).await {
-                Ok(_) => assert_eq!(std::fs::read(world.destination()).unwrap(), b"abcde", "{name}"),
-                Err(error) => {
-                    assert!(
-                        matches!(error.kind(), ErrorKind::Service | ErrorKind::Connection | ErrorKind::RangesIgnored),
-                        "{name}: {error:?}"
-                    )
-                }
-            }
-            assert!(world.logged("GetObject").len() < 80, "{name}");
-        }
+        let bytes = format!("HTTP/1.1 200 OK\r\nETag: \"e\"\r\n{bad}{good}").into_bytes();
+        world.times(1, gets(), Action::Raw { bytes, keep_open: true });
+        // What is refused is asked for once more, and is right then.
+        world.download(&plain(&world)).await.unwrap_or_else(|error| panic!("{bad:?}: {error:?}"));
+        assert_eq!(std::fs::read(world.destination()).unwrap(), b"abcde", "{bad:?}");
+        world.download(&plain(&world)).await.unwrap();
+        assert_eq!(std::fs::read(world.destination()).unwrap(), b"abcde", "{bad:?}");
+        let log = world.server.log();
+        let met = log.iter().find(|record| !record.rules.is_empty()).unwrap();
+        assert!(log.iter().all(|record| record.connection != met.connection || record.nth <= met.nth), "{bad:?}");
+    }
+}
+
+/// #28: what is only unusual is accepted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unusual_framing_is_accepted() {
+    let answers = [
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
+        "transfer-encoding: Chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n005\r\nabcde\r\n000\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n5;name=value\r\nabcde\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n4\r\nbcde\r\n0\r\nx-trailer: value\r\n\r\n",
+        "Content-Length: 5\r\n\r\nabcde",
+        "Content-Length:5\r\n\r\nabcde",
+        "Content-Length: 005\r\n\r\nabcde",
+    ];
+    for answer in answers {
+        let world = World::new();
+        world.server.put_object(BUCKET, KEY, b"abcde".to_vec());
+        world.on(gets(), raw(format!("HTTP/1.1 200 OK\r\nETag: \"e\"\r\n{answer}")));
+        world.download(&plain(&world)).await.unwrap_or_else(|error| panic!("{answer:?}: {error:?}"));
+        assert_eq!(std::fs::read(world.destination()).unwrap(), b"abcde", "{answer:?}");
     }
 }
 
@@ -197,6 +288,41 @@ async fn heads_without_measure_are_a_bounded_error() {
         let error = world.refuses(&world.get(), ErrorKind::Service, |world| world.on(gets(), raw(bomb.clone()))).await;
         assert!(error.to_string().len() < 2000, "{}", error.to_string().len());
     }
+}
+
+/// #23, #29, S14: nothing of what such a store sends is kept, however much it is. Measured in a process of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bombs_take_no_memory() {
+    const BOMB: usize = 16 << 20;
+    let names = ["value", "fields", "line", "status", "error", "interim"];
+    let Some(endpoint) = alone::told() else {
+        let world = World::new();
+        let on = |name: &str, action: Action| {
+            let matches = Match { key: Some(name.to_owned()), ..Match::default() };
+            world.on(matches, action);
+        };
+        on("value", raw(format!("HTTP/1.1 206 Partial Content\r\nx-bomb: {}\r\n\r\n", "x".repeat(BOMB))));
+        on("fields", raw(format!("HTTP/1.1 206 Partial Content\r\n{}\r\n", "x-field: y\r\n".repeat(BOMB / 12))));
+        on("line", raw("x".repeat(BOMB)));
+        on("status", raw(format!("HTTP/1.1 206 {}\r\n\r\n", "x".repeat(BOMB))));
+        on("error", respond(404, &format!("<Error><Message>{}</Message></Error>", "x".repeat(BOMB))));
+        on("interim", raw("HTTP/1.1 102 Processing\r\n\r\n".repeat(BOMB / 27)));
+        alone::run("http::bombs_take_no_memory", &world.server.endpoint());
+        return;
+    };
+    // The child has the client only.
+    let world = World::with(|_, client| client.endpoint_url = Some(endpoint));
+    world.server.put_object(BUCKET, KEY, b"abcde".to_vec());
+    let before = alone::peak_memory();
+    for name in names {
+        let request = DownloadRequest::new(object(name), world.destination());
+        let error = world.download(&request).await.unwrap_err();
+        let kinds = [ErrorKind::Service, ErrorKind::Connection, ErrorKind::NotFound];
+        assert!(kinds.contains(&error.kind()), "{name}: {error:?}");
+        assert!(error.to_string().len() < 2000, "{name}");
+    }
+    let grown = alone::peak_memory() - before;
+    assert!(grown < 12 << 20, "{} MiB of memory were taken", grown >> 20);
 }
 
 /// S14: a body of an error is not read without end.

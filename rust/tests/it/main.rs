@@ -5,17 +5,24 @@
 #![allow(clippy::disallowed_methods, reason = "tests make, change and remove files themselves")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails here fails the test, helpers included")]
 
+mod alone;
+mod body;
 mod cancel;
 mod checksums;
+mod connect;
 mod credentials;
+mod descriptors;
 mod download;
 mod download_breaks;
 mod download_faults;
 mod http;
 mod manage;
+mod names;
 mod parts;
+mod proxied;
 mod redirects;
 mod resume;
+mod retries;
 mod support;
 mod throttle;
 mod tls;

@@ -1,10 +1,12 @@
 //! A server, an engine and a directory for each test, and the oracle that follows every transfer.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fake_s3::proxy::Proxy;
 use fake_s3::{Action, Config, FakeS3, LogRecord, Match, Rule, Switches, pattern_bytes};
 use s3z::checksum::Algorithm;
 use s3z::config::{ClientConfig, MIB, RetryConfig, TransferConfig};
@@ -15,7 +17,8 @@ use s3z::ops::engine::Engine;
 use s3z::ops::report::{TransferReport, Verification};
 use s3z::ops::upload::{UploadRequest, upload};
 use s3z::progress::{Cancel, Progress};
-use s3z::s3::client::ObjectRef;
+use s3z::s3::client::{GetRequest, ObjectRef, S3Client};
+use s3z::s3::environment::Environment;
 use tempfile::TempDir;
 
 pub const BUCKET: &str = "bucket";
@@ -78,6 +81,24 @@ impl World {
             client.ca_bundle = Some(path);
         }
         Self { engine: Engine::new(client, signing).unwrap(), server, directory }
+    }
+
+    /// The same store and directory for a client that gets its names or the time from elsewhere, or goes elsewhere.
+    pub fn reached_by(mut self, environment: Environment, change: impl FnOnce(&mut ClientConfig)) -> Self {
+        let mut config = self.engine.client.config().clone();
+        change(&mut config);
+        let signing = Signing::Static(Credentials::new("fake-access", "fake-secret"));
+        self.engine = Engine::new(config.clone(), signing.clone()).unwrap();
+        self.engine.client = S3Client::within(config, signing, environment).unwrap();
+        self
+    }
+
+    /// Through a proxy that knows bytes only.
+    pub fn proxied(change: impl FnOnce(&mut ClientConfig)) -> (Self, Proxy) {
+        let world = Self::with(|_, client| change(client));
+        let proxy = Proxy::start(world.server.address()).unwrap();
+        let endpoint = format!("http://{}", proxy.address());
+        (world.reached_by(Environment::default(), |client| client.endpoint_url = Some(endpoint)), proxy)
     }
 
     /// With a pattern of ten parts at `KEY`.
@@ -261,6 +282,11 @@ fn assert_names(error: &Error, key: &str) {
 
 pub fn object(key: &str) -> ObjectRef {
     ObjectRef::new(BUCKET, key, None).unwrap()
+}
+
+/// A GET of `KEY`: of a range, or of all.
+pub fn get_of(range: Option<Range<u64>>) -> GetRequest {
+    GetRequest { object: object(KEY), range, if_match: None, checksums: false, fresh_connection: false }
 }
 
 pub fn content(size: u64) -> Vec<u8> {

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use crate::error::{Fail, S3Error};
 use crate::http::head::Head;
-use crate::http::limits::nap;
 use crate::http::wire::Wire;
 use crate::sigv4::ChunkSigner;
 
@@ -71,7 +70,7 @@ impl Raw<'_> {
             }
             match self.faults.remove(0).kind {
                 ReadFaultKind::Cut => return Err(io::Error::other("cut by a rule")),
-                ReadFaultKind::Stall(time) => nap(&self.wire.limits, time),
+                ReadFaultKind::Stall(time) => self.wire.wait(time),
                 ReadFaultKind::Drip(rate) => self.wire.drip = Some(rate),
             }
         }

@@ -1,4 +1,4 @@
-//! Rates: bytes per second of one connection and of the whole server, by sleeping after the bytes have gone.
+//! Rates: bytes per second of one connection and of the whole server, by waiting after the bytes have gone.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -55,8 +55,8 @@ impl Pace {
         }
     }
 
-    /// Sleeps as long as `count` bytes take at the rates in force.
-    pub fn charge(&mut self, limits: &Limits, own: Option<u64>, count: usize) {
+    /// How long `count` bytes take at the rates in force, from now on.
+    pub fn charge(&mut self, limits: &Limits, own: Option<u64>, count: usize) -> Duration {
         let connection = limits.per_connection.load(Ordering::Relaxed);
         let rate = own.into_iter().chain((connection > 0).then_some(connection)).min();
         let mine = rate.map(|rate| {
@@ -65,9 +65,7 @@ impl Pace {
         });
         self.next = mine;
         let until = mine.max(limits.charge_total(count as u64));
-        if let Some(until) = until {
-            nap(limits, until.saturating_duration_since(Instant::now()));
-        }
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
     }
 }
 

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::http::limits::{Limits, Pace};
 use crate::http::stream::Stream;
@@ -124,7 +124,7 @@ impl<'a> Output<'a> {
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> Result<(), Broken> {
-        let started = self.limits.tightest(self.drip).is_some().then(Instant::now);
+        let is_limited = self.limits.tightest(self.drip).is_some();
         let mut bytes = bytes;
         let total = bytes.len();
         while !bytes.is_empty() {
@@ -138,9 +138,9 @@ impl<'a> Output<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
-        if started.is_some() {
-            self.stream.flush()?;
-            self.pace.charge(self.limits, self.drip, total);
+        if is_limited {
+            let time = self.pace.charge(self.limits, self.drip, total);
+            self.stall(time)?;
         }
         Ok(())
     }
@@ -179,15 +179,9 @@ impl<'a> Output<'a> {
     /// Waits, but not longer than the peer stays.
     fn stall(&mut self, time: Duration) -> Result<(), Broken> {
         self.stream.flush()?;
-        let end = Instant::now() + time;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            if self.limits.stopped() || self.stream.hung_up(left.min(Duration::from_millis(20))) {
-                return Err(Broken::Close { notify: false });
-            }
+        match self.stream.wait(self.limits, time) {
+            true => Ok(()),
+            false => Err(Broken::Close { notify: false }),
         }
     }
 }

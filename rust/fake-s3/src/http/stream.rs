@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::{ServerConnection, StreamOwned};
 
+use crate::http::limits::Limits;
+
 /// The bytes of a client.
 pub(crate) enum Stream {
     Plain(TcpStream),
@@ -56,6 +58,20 @@ impl Stream {
     /// Makes the coming close an RST.
     pub fn arm_reset(&self) {
         let _ = rustix::net::sockopt::set_socket_linger(self.tcp(), Some(Duration::ZERO));
+    }
+
+    /// Waits so long, but neither beyond the end of the server nor for a peer who has left; true if the peer is there.
+    pub fn wait(&self, limits: &Limits, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            if limits.stopped() || self.hung_up(left.min(Duration::from_millis(20))) {
+                return false;
+            }
+        }
     }
 
     /// True once the peer has closed or reset; waits up to `patience` for that.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::http::limits::{Limits, Pace};
 use crate::http::stream::Stream;
@@ -36,10 +37,18 @@ impl Wire {
             (self.start, self.end) = (0, count);
             self.bytes_in += count as u64;
             if self.limits.tightest(self.drip).is_some() {
-                self.pace.charge(&self.limits, self.drip, count);
+                let time = self.pace.charge(&self.limits, self.drip, count);
+                self.wait(time);
             }
         }
         Ok(&self.buffer[self.start..self.end])
+    }
+
+    /// Waits so long, as long as the client is there; what it has sent of a request it left is then read at full speed.
+    pub fn wait(&mut self, time: Duration) {
+        if !self.stream.wait(&self.limits, time) {
+            self.drip = None;
+        }
     }
 
     pub fn consume(&mut self, count: usize) {

@@ -119,7 +119,7 @@ impl S3Client {
         if get.checksums {
             request = request.header("x-amz-checksum-mode", "ENABLED");
         }
-        let answer = self.send(&request, attempts).await;
+        let answer = self.answer(&request, attempts).await;
         (request, answer)
     }
 

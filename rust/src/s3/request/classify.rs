@@ -1,17 +1,17 @@
 //! What a failed attempt means: the one place where a status, a code or a broken connection becomes a class (what
 //! to do) and a kind (what to say).
 //!
-//! Pure but for the question whether a connection had answered before. Texts are ours; of an error body only code,
+//! Pure. Texts are ours; of an error body only code,
 //! message, ids and region are used, escaped and cut (S7).
 
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpInfo;
 
 use super::{Answer, Failure, Request};
 use crate::error::{Error, ErrorKind, escape};
-use crate::s3::http::{ConnectTimedOut, DnsFailed, Http, root_cause};
+use crate::s3::http::{ConnectTimedOut, DnsFailed, chain, descriptor_errno, local_address, root_cause};
 use crate::s3::retry::{Class, parse_retry_after};
 use crate::s3::xml;
 
@@ -30,13 +30,13 @@ struct Facts {
     creates_only: bool,
 }
 
-/// A status that is no success.
-pub(super) fn status(answer: &Answer, body: &[u8], request: &Request) -> Failure {
+/// A status that is no success; `now` is this machine's time.
+pub(super) fn status(answer: &Answer, body: &[u8], request: &Request, now: SystemTime) -> Failure {
     let parsed = xml::parse_error(body);
     let code = parsed.as_ref().map(|error| error.code.clone()).filter(|code| !code.is_empty());
     let region = parsed.as_ref().and_then(|error| error.region.clone());
     let region = region.or_else(|| answer.header("x-amz-bucket-region").map(str::to_owned));
-    let ahead = clock_ahead(answer);
+    let ahead = clock_ahead(answer, now);
     let facts = Facts {
         region: region.filter(|region| crate::s3::endpoint::validate_region(region).is_ok()),
         location: answer.header("location").map(str::to_owned),
@@ -55,7 +55,9 @@ pub(super) fn status(answer: &Answer, body: &[u8], request: &Request) -> Failure
         .with_request_id(request_id, host_id)
         .with_object(&request.bucket, &request.key);
     let asked = answer.header("retry-after").unwrap_or_default();
-    let retry_after = parse_retry_after(asked, answer.header("x-amz-retry-after"), SystemTime::now());
+    // A date is one of the store's clock, which may not be ours.
+    let their_now = answer.header("date").and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or(now);
+    let retry_after = parse_retry_after(asked, answer.header("x-amz-retry-after"), their_now);
     Failure { retry_after, clock_ahead: ahead, ..Failure::new(class, error) }
 }
 
@@ -172,12 +174,11 @@ fn named(request: &Request) -> String {
 }
 
 /// Seconds by which the store's `Date` is ahead of our clock; answers from a cache do not count.
-fn clock_ahead(answer: &Answer) -> Option<i64> {
+fn clock_ahead(answer: &Answer, ours: SystemTime) -> Option<i64> {
     if answer.header("age").is_some() {
         return None;
     }
     let theirs = httpdate::parse_http_date(answer.header("date")?).ok()?;
-    let ours = SystemTime::now();
     let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
     Some(match theirs.duration_since(ours) {
         Ok(ahead) => seconds(ahead),
@@ -185,13 +186,17 @@ fn clock_ahead(answer: &Answer) -> Option<i64> {
     })
 }
 
-/// No answer at all: connecting, sending or reading the head failed.
-pub(super) fn transport(error: &reqwest::Error, http: &Http) -> Failure {
+/// No answer at all: connecting, sending or reading the head failed. `made`: our end of the connection that was
+/// made for this request, if one was.
+pub(super) fn transport(error: &reqwest::Error, made: Option<SocketAddr>) -> Failure {
     let cause = root_cause(error);
     let url = error.url();
     let host = url.and_then(|url| url.host_str()).unwrap_or_default();
     let port = url.and_then(reqwest::Url::port).map_or(String::new(), |port| format!(":{port}"));
     let cannot = format!("cannot connect to \"{host}{port}\": {cause}");
+    if let Some(errno) = descriptor_errno(error) {
+        return Failure::new(Class::NoDescriptors, Error::local_os("no socket can be opened", errno));
+    }
     if has::<DnsFailed>(error) {
         return transient(ErrorKind::Connection, cannot);
     }
@@ -211,18 +216,12 @@ pub(super) fn transport(error: &reqwest::Error, http: &Http) -> Failure {
         return Failure::bad_answer(format!("the endpoint does not speak HTTP as S3 does: {cause}"));
     }
     let mut failure = transient(ErrorKind::Connection, format!("the connection broke: {cause}"));
-    if broke_when_reused(error, http) {
+    let used = find::<legacy::Error>(error).and_then(legacy::Error::connect_info).and_then(local_address);
+    if used.is_some() && used != made {
+        // It was closed while it was idle (section 3, row 1).
         failure.class = Class::Stale;
     }
     failure
-}
-
-/// Whether the connection had answered an earlier request: then it was closed while idle (section 3, row 1).
-fn broke_when_reused(error: &reqwest::Error, http: &Http) -> bool {
-    let Some(connection) = find::<legacy::Error>(error).and_then(legacy::Error::connect_info) else { return false };
-    let mut extensions = http::Extensions::new();
-    connection.get_extras(&mut extensions);
-    extensions.get::<HttpInfo>().is_some_and(|info| http.has_answered(info.local_addr()))
 }
 
 /// A body that broke off: goes on at its first missing byte.
@@ -245,15 +244,6 @@ fn find<E: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&E> {
 
 fn has<E: std::error::Error + 'static>(error: &reqwest::Error) -> bool {
     find::<E>(error).is_some()
-}
-
-/// The error and what caused it, also what an `io::Error` wraps and hides from `source`.
-fn chain<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    let first: &'a (dyn std::error::Error + 'static) = error;
-    std::iter::successors(Some(first), |error| {
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        wrapped.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| error.source())
-    })
 }
 
 #[cfg(test)]

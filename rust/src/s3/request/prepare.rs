@@ -4,7 +4,6 @@
 //! that were signed, byte for byte (S12); anything else is refused before it leaves.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
@@ -58,7 +57,7 @@ impl S3Client {
             _ if *unsigned_body => sign::Payload::Unsigned,
             payload => sign::Payload::Sha256(payload.sha256()?),
         };
-        let date = sign::amz_date(self.now());
+        let date = sign::amz_date(self.store_time());
         headers.push(("x-amz-date".into(), date.clone()));
         headers.push(("x-amz-content-sha256".into(), payload.header_value().into_owned()));
         if let Some(token) = &keys.session_token {
@@ -86,12 +85,6 @@ impl S3Client {
         );
         headers.push(("authorization".into(), signature.authorization));
         Ok(())
-    }
-
-    fn now(&self) -> SystemTime {
-        let ahead = self.clock_ahead();
-        let by = Duration::from_secs(ahead.unsigned_abs());
-        if ahead < 0 { SystemTime::now() - by } else { SystemTime::now() + by }
     }
 }
 
