@@ -11,10 +11,20 @@ mod per_process;
 mod runtime;
 mod tools;
 
-use pyo3::prelude::*;
+#[expect(unsafe_code, reason = "Python has no safe call for it")]
+fn is_main_interpreter() -> bool {
+    // SAFETY: called while the module is imported, so by a thread that is attached to an interpreter; both calls only
+    // read, and are part of the stable ABI. The main interpreter is the one that was made first.
+    unsafe { pyo3::ffi::PyInterpreterState_GetID(pyo3::ffi::PyInterpreterState_Get()) == 0 }
+}
+
+use pyo3::prelude::pymodule;
 
 #[pymodule]
 mod _core {
+    use pyo3::exceptions::PyImportError;
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use super::client::Client;
     #[pymodule_export]
@@ -27,4 +37,13 @@ mod _core {
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "the name Python gives a module's version")]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    /// Threads and signals of the core belong to one interpreter (Y5).
+    #[pymodule_init]
+    fn refuse_subinterpreters(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        match super::is_main_interpreter() {
+            true => Ok(()),
+            false => Err(PyImportError::new_err("s3z cannot be used in a subinterpreter")),
+        }
+    }
 }

@@ -84,6 +84,11 @@ impl Attempts {
         }
     }
 
+    /// Whether bytes came since the last failure.
+    pub(super) fn has_new_bytes(&self) -> bool {
+        self.new_bytes > 0
+    }
+
     /// What the last retry cost, to be given back now that it succeeded; `None` if there was no retry.
     pub(super) fn take_paid(&mut self) -> Option<Class> {
         self.paid.take()

@@ -41,14 +41,13 @@ pub struct ObjectBody {
     /// Bytes of this answer still to come.
     answer_left: Option<u64>,
     is_finished: bool,
+    /// Answers in a row that held less than was asked for, and the position they began at.
+    short_answers: u32,
+    short_since: u64,
 }
 
-/// Never locked: the mutex only makes a body shareable, which futures that hold one need.
-fn pending(work: impl Future<Output = (Attempts, Result<Option<Opened>>)> + Send + 'static) -> Mutex<Pending> {
-    Mutex::new(Box::pin(work))
-}
-
-/// A wait, or a wait and a new answer after it. It has the count of attempts while it runs.
+/// A wait, or a new answer. It has the count of attempts while it runs. In a mutex that nobody locks: it makes of what is
+/// only `Send` something that a shared body may hold.
 type Pending = Pin<Box<dyn Future<Output = (Attempts, Result<Option<Opened>>)> + Send>>;
 
 /// An answer that was checked, and may be read.
@@ -90,6 +89,8 @@ impl ObjectBody {
             start: 0,
             answer_left: None,
             is_finished: false,
+            short_answers: 0,
+            short_since: 0,
             get,
         }
     }
@@ -133,7 +134,7 @@ impl ObjectBody {
                 Ok(Some(bytes)) => return Ok(Some(bytes)),
                 Ok(None) if self.end.is_none() => self.end = Some(self.next),
                 // The answer was shorter than the range: the rest is asked for (I8).
-                Ok(None) => self.answer = None,
+                Ok(None) => self.came_short()?,
                 Err(failure) => self.recover(failure)?,
             }
         }
@@ -172,6 +173,23 @@ impl ObjectBody {
         Ok(Some(bytes))
     }
 
+    /// A store may give less than was asked for, but not forever next to nothing (R2, S25).
+    fn came_short(&mut self) -> Result<()> {
+        self.answer = None;
+        let config = &self.client.config().retry;
+        if self.next - self.short_since >= config.progress_bytes {
+            (self.short_since, self.short_answers) = (self.next, 0);
+        }
+        self.short_answers += 1;
+        if self.short_answers < config.hard_attempts {
+            return Ok(());
+        }
+        let text = format!("the store gave {} short answers in a row", self.short_answers);
+        let object = &self.get.object;
+        let error = Error::new(ErrorKind::Service, text).with_object(&object.bucket, &object.key);
+        Err(error.with_attempts(self.attempts.total()))
+    }
+
     fn progress(&mut self, len: u64) {
         let config = self.client.config();
         self.attempts.progress(len, &config.retry);
@@ -181,9 +199,12 @@ impl ObjectBody {
             self.attempts.next_part();
         }
         self.next += len;
+        if self.end == Some(self.next) {
+            self.finish();
+        }
     }
 
-    /// All was delivered: what the last retry cost is given back.
+    /// It succeeded: what the last retry cost is given back.
     fn finish(&mut self) {
         if !std::mem::replace(&mut self.is_finished, true) {
             self.client.succeeded(&mut self.attempts);
@@ -243,10 +264,10 @@ impl ObjectBody {
 
     fn ask_again(&mut self) {
         let mut asking = self.asking();
-        self.pending = Some(pending(async move {
+        self.pending = Some(Mutex::new(Box::pin(async move {
             let opened = asking.opened().await;
             (asking.attempts, opened.map(Some))
-        }));
+        })));
     }
 
     fn can_go_on(&self) -> bool {
@@ -263,11 +284,20 @@ impl ObjectBody {
         }
         let request = Request::new(reqwest::Method::GET, &object.bucket, &object.key);
         let (client, mut attempts) = (self.client.clone(), self.attempts.clone());
-        self.pending = Some(pending(async move {
+        self.pending = Some(Mutex::new(Box::pin(async move {
             let recovered = client.recover(&request, &mut attempts, failure).await;
             (attempts, recovered.map(|()| None))
-        }));
+        })));
         Ok(())
+    }
+}
+
+impl Drop for ObjectBody {
+    /// Whoever needs no more of a body that went well had a success too.
+    fn drop(&mut self) {
+        if self.pending.is_none() && self.attempts.has_new_bytes() {
+            self.finish();
+        }
     }
 }
 

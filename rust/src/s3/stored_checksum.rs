@@ -110,7 +110,9 @@ mod tests {
     const SHA256_OF_NOTHING: &str = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
     const SHA1_OF_NOTHING: &str = "2jmj7l5rSw0yVb/vlWAYkK/YBwk=";
 
-    fn found(pairs: &[(&str, &str)], etag: &str) -> StoredChecksum {
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+    fn found(pairs: Pairs<'_>, etag: &str) -> StoredChecksum {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.append(
@@ -165,7 +167,7 @@ mod tests {
         let many = format!("{value}-10001");
         let absurd = format!("{value}-99999999999999999999");
         let none = format!("{value}-0");
-        let table: [(&[(&str, &str)], &str, &str); 9] = [
+        let table: [(Pairs<'_>, &str, &str); 9] = [
             (&[(CRC32C, &value)], "\"a-2\"", "may be composite"),
             (&[(SHA1, SHA1_OF_NOTHING)], "W/\"a-2\"", "may be composite"),
             (&[(CRC32C, &value), COMPOSITE], "\"a\"", "of how many parts"),

@@ -172,7 +172,11 @@ fn split(path: &Path) -> Result<(&Path, &OsStr)> {
         _ if name.len() > MAX_NAME => refuse(Errno::NAMETOOLONG, &format!("the name is longer than {MAX_NAME} bytes")),
         b"" | b"." | b".." => Err(Error::local_errno(path, Errno::ISDIR)),
         _ => {
-            let parent = if parent.is_empty() { b"." } else { parent };
+            let parent = match parent {
+                b"" => b".",
+                [b'/'] => parent,
+                _ => parent.strip_suffix(b"/").unwrap_or(parent),
+            };
             Ok((Path::new(OsStr::from_bytes(parent)), OsStr::from_bytes(name)))
         }
     }

@@ -39,6 +39,8 @@ struct Shared {
     /// The first failure, until somebody takes it.
     failure: Mutex<Option<Error>>,
     failed: AtomicBool,
+    /// What is queued is not worth writing any more.
+    given_up: AtomicBool,
     failure_came: Notify,
     queued: AtomicUsize,
     progress: Arc<Progress>,
@@ -92,6 +94,7 @@ impl FileWriter {
             file,
             failure: Mutex::default(),
             failed: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
             failure_came: Notify::new(),
             queued: AtomicUsize::new(0),
             progress,
@@ -166,9 +169,11 @@ impl FileWriter {
         self.lanes[0].call(move || shared.publish(size, how)).await
     }
 
-    /// Waits for every write and removes the temp file; or, if `keep` says so and something is noted in its ledger,
-    /// leaves both to the next run. The bytes that were kept.
+    /// Removes the temp file; or, if `keep` says so and something is noted in its ledger, leaves both to the next run.
+    /// Waits only for the writes under way, not for those queued: a slow disk must not hold up whoever gives up. The
+    /// bytes that were kept.
     pub async fn discard(&self, keep: bool) -> u64 {
+        self.shared.given_up.store(true, SeqCst);
         let drained = self.drain().await.is_ok();
         let shared = self.shared.clone();
         let keep = keep && drained && !shared.failed.load(SeqCst);
@@ -191,7 +196,7 @@ impl FileWriter {
 impl Shared {
     /// One job of a lane. After a failure the rest is dropped unwritten.
     fn write(&self, mut piece: Piece) {
-        if !self.failed.load(SeqCst) {
+        if !self.failed.load(SeqCst) && !self.given_up.load(SeqCst) {
             match self.file.write(&mut piece) {
                 Ok(written) if written => self.progress.add_durable(piece.buffer.len() as u64),
                 Ok(_) => {}

@@ -72,17 +72,13 @@ impl Ledger {
     pub fn create(directory: BorrowedFd<'_>, name: &OsStr, head: &Head) -> Option<Self> {
         let (bytes, seal) = format::head(head)?;
         let name = ledger_name(name);
+        let kept = directory.try_clone_to_owned().ok()?;
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(directory, &name, flags, Mode::from_raw_mode(0o600)).ok()?;
-        let ledger = Self {
-            directory: directory.try_clone_to_owned().ok()?,
-            file,
-            name,
-            seal,
-            bytes: AtomicU64::new(0),
-            broken: AtomicBool::new(false),
-        };
-        if !ledger.lock() || !ledger.write(&bytes) {
+        let ledger =
+            Self { directory: kept, file, name, seal, bytes: AtomicU64::new(0), broken: AtomicBool::new(false) };
+        // The head must outlive a power cut, else nothing would name the file that it is about.
+        if !ledger.lock() || !ledger.write(&bytes) || rustix::fs::fsync(&ledger.file).is_err() {
             ledger.remove();
             return None;
         }

@@ -220,6 +220,23 @@ async fn a_retry_is_paid_for_until_its_bytes_have_come() {
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Connection, 3), "28 pays for two retries");
 }
 
+/// R5: success gives the cost back, also to a reader who asks for no more than there is, or needs no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_success_gives_back_what_its_retry_cost() {
+    let world = World::with(|_, client| {
+        (client.retry.quota, client.retry.quota_refill) = (14, 0);
+    });
+    world.server.put_pattern(BUCKET, KEY, SIZE, SEED);
+    for bytes_read in [PART, PART / 2, PART, PART] {
+        world.times(1, gets(), truncate(1));
+        let mut body = world.engine.client.get_object(get_of(Some(0..PART))).await.unwrap();
+        while body.position() < bytes_read {
+            body.chunk().await.unwrap().unwrap();
+        }
+        assert_eq!(body.attempts(), 2);
+    }
+}
+
 /// R2: a single stream counts every part size as a part.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_stream_may_fail_as_often_as_its_parts() {

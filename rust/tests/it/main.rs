@@ -16,6 +16,7 @@ mod download;
 mod download_breaks;
 mod download_faults;
 mod http;
+mod layout;
 mod manage;
 mod names;
 mod parts;

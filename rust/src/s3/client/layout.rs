@@ -126,8 +126,9 @@ impl S3Client {
     async fn asked_layout(&self, wanted: &Wanted<'_>) -> Result<PartLayout, String> {
         let mut heads = vec![self.head_part(wanted, 1).await?];
         let next = AtomicU32::new(2);
-        let lane = || self.head_lane(wanted, &next);
-        // In one task: what is awaited here is little, and a failure drops the rest.
+        // Boxed, because eight of them in line would make a large future of every download. In one task: what is awaited
+        // here is little, and a failure drops the rest.
+        let lane = || Box::pin(self.head_lane(wanted, &next));
         let (a, b, c, d, e, f, g, h) =
             tokio::try_join!(lane(), lane(), lane(), lane(), lane(), lane(), lane(), lane())?;
         heads.extend([a, b, c, d, e, f, g, h].into_iter().flatten());
@@ -163,7 +164,7 @@ impl S3Client {
         let answer = match self.send(&request, &mut Attempts::default()).await {
             Ok(answer) => answer,
             Err(error) if error.kind() == ErrorKind::ObjectChanged => return Err(another_version(number)),
-            Err(error) => return Err(format!("asking for part {number} failed: {}", error.message())),
+            Err(error) => return Err(not_told(number, &error)),
         };
         PartHead::read(&answer, wanted, number)
     }
@@ -213,6 +214,14 @@ fn refused(error: &Error) -> NoLayout {
 
 fn another_version(number: u32) -> String {
     format!("part {number} is of another version")
+}
+
+/// A HEAD that fails has no body to say why.
+fn not_told(number: u32, error: &Error) -> String {
+    match error.status() {
+        Some(status) => format!("the store answers {status} when it is asked for part {number}"),
+        None => format!("asking for part {number} failed: {}", error.message()),
+    }
 }
 
 fn digest(kind: Kind, text: Option<&str>, number: u32) -> Result<Digest, String> {

@@ -120,6 +120,7 @@ async fn what_was_kept_is_gone_on_with() {
         let (writer, _) = open(&path, size, direct, true).await.unwrap();
         writer.write(piece(BUFFER_SIZE as u64, buffer(&pool, &[2; BUFFER_SIZE])));
         writer.write(piece(3 * BUFFER_SIZE as u64, buffer(&pool, &[4; 5])));
+        writer.drain().await.unwrap();
         assert_eq!(writer.discard(true).await, BUFFER_SIZE as u64 + 5);
         assert_eq!(count(dir.path()), 2, "file and ledger");
 

@@ -136,6 +136,10 @@ fn parse_head(bytes: &[u8]) -> Result<(Head, usize, u64), Unusable> {
             Unusable::Foreign
         });
     }
+    // Blocks that were allocated, but not written before the power went.
+    if bytes[..PREFIX].iter().all(|byte| *byte == 0) {
+        return Err(Unusable::Damaged);
+    }
     let version = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
     if &bytes[..8] != MAGIC || version != VERSION {
         return Err(Unusable::Foreign);
@@ -268,6 +272,7 @@ mod tests {
             assert_eq!(parse(&whole[..cut]).unwrap_err(), Unusable::Damaged, "{cut}");
         }
         assert_eq!(parse(b"something else").unwrap_err(), Unusable::Foreign);
+        assert_eq!(parse(&[0; 300]).unwrap_err(), Unusable::Damaged, "as after a power cut");
         assert!(head(&Head { etag: "x".repeat(MAX_HEAD), ..example(1) }).is_none());
         assert!(head(&Head { etag: "a\0b".into(), ..example(1) }).is_none());
     }
