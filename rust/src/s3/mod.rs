@@ -12,6 +12,9 @@ pub mod client;
 pub mod encode;
 pub mod endpoint;
 pub mod environment;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 pub mod object;
 pub mod payload;

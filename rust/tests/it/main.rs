@@ -27,5 +27,6 @@ mod retries;
 mod support;
 mod throttle;
 mod tls;
+mod twins;
 mod upload;
 mod upload_faults;

@@ -1,0 +1,3 @@
+//! The properties that the fuzz targets hold against arbitrary bytes.
+
+pub mod properties;
