@@ -14,7 +14,7 @@ RUST = ROOT / "rust" / "src"
 PYTHON = ROOT / "python" / "s3z"
 MOST_LINES = 400
 
-VOCABULARY = {"error", "config", "uri", "credentials", "progress", "checksum", "confine", "pressure"}
+VOCABULARY = {"error", "config", "uri", "credentials", "progress", "checksum", "confine", "pressure", "sync"}
 LEAVES = {"s3", "transfer", "archive"}
 #: top-level module of the core → the others it may name
 RUST_MAY = {
@@ -35,7 +35,7 @@ CRATES = {
     "tower_service": {"s3"},
     "quick_xml": {"s3"},
     "pyo3": {"python"},
-    "tokio": {"credentials", "progress", "s3", "transfer", "ops", "python"},
+    "tokio": {"credentials", "progress", "sync", "s3", "transfer", "ops", "python"},
 }
 
 _BASE = {"_version", "_escape", "_exceptions", "_units", "_log", "_content_type"}

@@ -7,7 +7,7 @@
 //!         ┌──┴────────┐
 //!        s3        transfer    (leaves: never import one another)
 //!         └──┬────────┘
-//!  error  config  uri  credentials  progress  checksum  confine  pressure    (vocabulary: imports only itself)
+//!  error  config  uri  credentials  progress  checksum  confine  pressure  sync    (vocabulary: imports only itself)
 //! ```
 //!
 //! Data enters at the door, goes down through the joint into the leaves and comes back as return values and
@@ -34,5 +34,6 @@ pub mod progress;
 #[cfg(feature = "python")]
 mod python;
 pub mod s3;
+mod sync;
 pub mod transfer;
 pub mod uri;

@@ -4,9 +4,8 @@
 //! makes its own (Y3). A value is freed with its cell, but only in the process that made it: a child leaks what it
 //! inherited.
 
-use std::sync::atomic::{AtomicPtr, Ordering::SeqCst};
-
 use crate::error::Result;
+use crate::sync::atomic::{AtomicPtr, Ordering::SeqCst};
 
 /// `T` is a handle: what `get` gives is a clone of it, which may outlive the cell.
 pub struct PerProcess<T>(AtomicPtr<Owned<T>>);

@@ -10,9 +10,9 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::any::Any;
 use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::BUFFER_SIZE;
+use crate::sync::{Arc, Mutex, PoisonError};
 
 /// What O_DIRECT asks of memory, offset and length on every file system in use.
 pub const ALIGNMENT: usize = 4096;

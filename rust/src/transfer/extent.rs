@@ -6,7 +6,8 @@
 //! Pure: no socket, file or clock.
 
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug)]
 pub struct Extent(Mutex<Range<u64>>);

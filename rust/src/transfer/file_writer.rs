@@ -8,14 +8,12 @@
 mod part_file;
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use tokio::sync::Notify;
 
 use crate::config::DirectIo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use crate::sync::{Arc, Mutex, MutexGuard, Notify, PoisonError};
 use crate::transfer::buffers::Buffer;
 use crate::transfer::destination::Destination;
 use crate::transfer::lanes::{Lane, Lanes};
@@ -223,7 +221,7 @@ impl Shared {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic in a job leaves plain data behind; the transfer it belonged to fails anyway.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

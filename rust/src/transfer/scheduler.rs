@@ -5,12 +5,9 @@
 //! while they run. A `Permit` holds a share of all three and is returned when its last holder drops it: the task
 //! that runs the request, or the last buffer on its way to the disk. So a slow disk closes the gate by itself.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-
 use crate::config::{BUFFER_SIZE, KIB, TransferConfig};
+use crate::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use crate::sync::{Arc, Notify, OwnedSemaphorePermit, Semaphore};
 use crate::transfer::buffers::{Buffer, Pool};
 
 pub struct Scheduler {
@@ -51,6 +48,11 @@ impl Scheduler {
             _request: request,
             _slot: slot,
         })
+    }
+
+    /// Blocks that were allocated and are not on loan.
+    pub fn free_blocks(&self) -> usize {
+        self.pool.free_blocks()
     }
 
     /// Bytes of the budget nobody holds.

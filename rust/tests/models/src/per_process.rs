@@ -1,0 +1,1 @@
+../../../src/python/per_process.rs

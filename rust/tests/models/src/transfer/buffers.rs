@@ -1,0 +1,1 @@
+../../../../src/transfer/buffers.rs

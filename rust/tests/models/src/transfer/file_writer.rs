@@ -1,0 +1,1 @@
+../../../../src/transfer/file_writer.rs
