@@ -1,0 +1,3 @@
+//! A stand-in for the core's error, which nothing here makes.
+
+pub type Result<T> = std::result::Result<T, std::convert::Infallible>;
