@@ -10,7 +10,12 @@ CARGO ?= cargo
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 FAKE_S3 := $(CARGO_TARGET_DIR)/release/fake-s3
 
-.PHONY: help setup develop servers demo test test-rust test-python soak lint format bench clean
+#: seconds of fuzzing for each target in `make deep`
+FUZZ_SECONDS ?= 600
+#: seconds of `make soak`
+SOAK_SECONDS ?= 600
+
+.PHONY: help setup develop servers demo test test-rust test-python test-memory deep soak lint format bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -44,8 +49,15 @@ test-rust:
 test-python: develop servers
 	FAKE_S3_BIN=$(FAKE_S3) $(BIN)/python -m pytest -q
 
-soak: develop servers ## writers and readers through faults, for ten minutes (deep/README.md)
-	FAKE_S3_BIN=$(FAKE_S3) $(BIN)/python deep/soak.py
+# The files with `unsafe` under miri. A sample of `deep/run memory`; needs a nightly compiler.
+test-memory:
+	MIRI_SEEDS=2 deep/run memory
+
+deep: ## the long proofs: fuzzing (FUZZ_SECONDS a target), miri, shuttle, sanitizers, kills, mutations (deep/README.md)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) FAKE_S3_BIN=$(FAKE_S3) deep/run
+
+soak: develop servers ## writers and readers through faults, for SOAK_SECONDS (deep/README.md)
+	FAKE_S3_BIN=$(FAKE_S3) $(BIN)/python deep/soak.py --seconds $(SOAK_SECONDS)
 
 lint: setup ## what CI refuses: formatting, clippy, ruff, mypy
 	$(CARGO) fmt --all --check
