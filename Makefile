@@ -61,8 +61,7 @@ soak: develop servers ## writers and readers through faults, for SOAK_SECONDS (d
 
 lint: setup ## what CI refuses: formatting, clippy, ruff, mypy
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --quiet --locked --features python -- -D warnings
+	$(CARGO) clippy --quiet --locked --workspace --all-targets --features s3z/python -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -44,7 +44,7 @@ PYTHON_MAY = {
     "__init__": {"_api", "_client", "_config", "_exceptions", "_types", "_version"},
     "__main__": {"_cli"},
     "_api": {"_client", "_secrecy"},
-    "_boto": {"_config", "_exceptions", "_settings"},
+    "_boto": {"_config", "_core", "_credentials", "_exceptions", "_settings"},
     "_client": {"_boto", "_config", "_core", "_credentials", "_log", "_secrecy", "_settings", "_transfers", "_types"},
     "_config": {"_core", "_escape", "_exceptions", "_profiles", "_secrecy", "_units"},
     "_content_type": set(),

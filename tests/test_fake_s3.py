@@ -374,7 +374,9 @@ def test_connections_and_rate(server: Server) -> None:
 )
 def test_no_wait_outlasts_the_client(server: Server, action: dict[str, Any]) -> None:
     server.rule(action, operation="PutObject" if "request" in action["type"] else "GetObject")
-    request = GET if "request" not in action["type"] else b"PUT /b/x HTTP/1.1\r\nContent-Length: 9000\r\n\r\n" + b"x" * 100
+    request = (
+        GET if "request" not in action["type"] else b"PUT /b/x HTTP/1.1\r\nContent-Length: 9000\r\n\r\n" + b"x" * 100
+    )
     tcp = socket.create_connection(server.address)
     tcp.sendall(request)
     until(lambda: bool(server.do("log")["records"]))

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
+from s3z import _credentials
 from s3z._config import check_bundle, check_endpoint, check_region
 from s3z._exceptions import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from s3z._config import Resolver
+    from s3z._core import KeySet
 
 _BOTO_TIMEOUT = 60
 _PARTITIONS = (".amazonaws.com", ".amazonaws.com.cn")
+
+
+def keys(given: Mapping[str, Any], find: Resolver) -> KeySet | Callable[[], KeySet] | None:
+    """Keys, or where to ask for them: of what a caller of `Client` gave, else as they are found.
+
+    Args:
+        given: the arguments of `Client`.
+        find: finds a setting.
+    """
+    if given["credentials"] is not None:
+        return _credentials.from_argument(given["credentials"])
+    if given["client"] is not None:
+        return _credentials.from_argument(client_credentials(given["client"]))
+    if given["session"] is not None:
+        return _credentials.from_argument(_credentials.of_session(given["session"]))
+    file = given["credentials_file"]
+    return _credentials.resolve(find, None if file is None else os.fspath(file))
 
 
 def settled_by_client(client: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from s3z import _boto, _credentials, _transfers
+from s3z import _boto, _transfers
 from s3z._log import warn
 from s3z._secrecy import Hidden, forgetful
 from s3z._settings import Given, refuse_both, resolve
@@ -54,7 +54,6 @@ class Client:
         <s3z.Client endpoint=AWS region=eu-central-1>
     """
 
-    @forgetful
     def __init__(
         self,
         *,
@@ -126,19 +125,6 @@ class Client:
             raise TypeError("a Client made with a proxy's password cannot be pickled: it would carry secrets")
         return _rebuild, ({name: value for name, value in self._arguments.items() if value is not None},)
 
-    def _keys(self, find: Resolver) -> _core.KeySet | Callable[[], _core.KeySet] | None:
-        if self._anonymous:
-            return None
-        given = self._arguments
-        if given["credentials"] is not None:
-            return _credentials.from_argument(given["credentials"])
-        if given["client"] is not None:
-            return _credentials.from_argument(_boto.client_credentials(given["client"]))
-        if given["session"] is not None:
-            return _credentials.from_argument(_credentials.of_session(given["session"]))
-        file = self._arguments["credentials_file"]
-        return _credentials.resolve(find, None if file is None else os.fspath(file))
-
     def _native(self) -> _core.Client:
         """The client of the core, made anew in a child process."""
         if self._pid == os.getpid() and self._core is not None:
@@ -149,11 +135,14 @@ class Client:
             if self._pid != os.getpid() or self._core is None:
                 if self._core is not None:
                     _abandoned.append(self._core)
-                self._core = _transfers.core_client(self._settings, self._keys(self._find), anonymous=self._anonymous)
+                self._core = _transfers.core_client(
+                    self._settings,
+                    None if self._anonymous else _boto.keys(self._arguments, self._find),
+                    anonymous=self._anonymous,
+                )
                 self._pid = os.getpid()
             return self._core
 
-    @forgetful
     def download(
         self,
         source: str,
@@ -184,8 +173,7 @@ class Client:
             verify: `auto` compares with the stored checksum where there is one, `require` fails where there is none,
                 `off` only checks the length.
             on_change: what to do when the object changes meanwhile: `error`, or `restart` once with the new one.
-            resume: whether to go on with what an interrupted call has left for this destination, and to leave it if
-                this one is interrupted; from 64 MiB on.
+            resume: whether to go on with what an interrupted call left, and to leave it if interrupted; from 64 MiB on.
             overwrite: whether a file of that name is replaced.
             durable: whether file and directory are synced to the disk at the end; None is as configured, which is no.
             deadline: seconds for the whole call; None is no limit.
@@ -229,7 +217,6 @@ class Client:
         }
         return _transfers.download(self._native(), self._settings, source, destination, options, progress)
 
-    @forgetful
     def upload(
         self,
         source: str | os.PathLike[str],
@@ -324,7 +311,6 @@ class Client:
         request = _transfers.UploadRequest(source, destination, headers, extra_args, options, progress)
         return _transfers.upload(self._native(), self._settings, request)
 
-    @forgetful
     def list(
         self, uri: str, *, recursive: bool = True, delimiter: str | None = None, start_after: str | None = None
     ) -> Iterator[ObjectInfo]:
@@ -353,7 +339,6 @@ class Client:
             delimiter = "/"
         return _transfers.listing(self._native(), uri, delimiter, start_after)
 
-    @forgetful
     def head(self, uri: str, *, version_id: str | None = None) -> HeadResult:
         """What the store says of one object, without its bytes.
 
@@ -373,7 +358,6 @@ class Client:
         """
         return _transfers.head(self._native(), uri, version_id)
 
-    @forgetful
     def exists(self, uri: str, *, version_id: str | None = None) -> bool:
         """Whether there is such an object, or such a bucket if the URI has no key.
 
@@ -391,7 +375,6 @@ class Client:
         """
         return _transfers.exists(self._native(), uri, version_id)
 
-    @forgetful
     def delete(self, uris: str | Iterable[str], *, version_id: str | None = None) -> None:
         """Remove one object or many. An object that is not there counts as removed.
 
@@ -414,3 +397,7 @@ class Client:
 
 def _rebuild(arguments: dict[str, Any]) -> Client:
     return Client(**arguments)
+
+
+for _name in ("__init__", "download", "upload", "list", "head", "exists", "delete"):
+    setattr(Client, _name, forgetful(getattr(Client, _name)))
