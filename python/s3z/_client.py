@@ -12,11 +12,11 @@ from s3z._secrecy import Hidden, forgetful
 from s3z._settings import Given, refuse_both, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from s3z import _core
-    from s3z._config import Resolver, TransferConfig
+    from s3z._config import TransferConfig
     from s3z._types import DownloadResult, HeadResult, ObjectInfo, UploadResult
 
 #: core clients of a parent process: never used, and never torn down, in the child
@@ -386,9 +386,6 @@ class Client:
             BatchError: some of many could not be removed; `failures` has one exception for each.
             AccessDeniedError: the store refused to remove a single object.
             ConfigError: a URI is malformed or has no key.
-
-        Example:
-            >>> s3z.delete("s3://examples/no-such-key")
 
         See also https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
         """
