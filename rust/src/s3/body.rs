@@ -176,6 +176,10 @@ impl ObjectBody {
     /// A store may give less than was asked for, but not forever next to nothing (R2, S25).
     fn came_short(&mut self) -> Result<()> {
         self.answer = None;
+        if !self.can_go_on() {
+            // To ask again would be to begin again, behind what was delivered (I4).
+            return self.recover(Failure::bad_answer("the answer was shorter than the object"));
+        }
         let config = &self.client.config().retry;
         if self.next - self.short_since >= config.progress_bytes {
             (self.short_since, self.short_answers) = (self.next, 0);

@@ -6,6 +6,7 @@ use fake_s3::{Action, EtagStyle, Match};
 use s3z::checksum::Algorithm;
 use s3z::config::MIB;
 use s3z::error::{ErrorKind, Result};
+use s3z::ops::download::DownloadRequest;
 use s3z::s3::body::ObjectBody;
 
 use crate::support::*;
@@ -69,6 +70,21 @@ async fn a_head_that_drips_is_asked_for_again() {
     world.server.put_pattern(BUCKET, KEY, SIZE, SEED);
     world.times(3, gets(), Action::Drip { after: 5, bytes_per_second: 40, in_head: true });
     world.downloads(&world.get(), SIZE, SEED).await;
+}
+
+/// I4, #6: what came of a short answer that cannot be pinned is not continued, and not delivered twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_answer_without_a_strong_etag_is_begun_anew() {
+    for style in [EtagStyle::Weak, EtagStyle::None] {
+        let world = World::new();
+        world.switch(|switches| (switches.etag_style, switches.no_checksums) = (style, true));
+        world.server.put_pattern(BUCKET, KEY, SIZE, SEED);
+        let request = DownloadRequest { part_size: Some(2 * SIZE), ..world.get() };
+        world.times(1, gets(), Action::ShortRange { bytes: SIZE / 3 });
+        world.downloads(&request, SIZE, SEED).await;
+        let always = |world: &World| world.on(gets(), Action::ShortRange { bytes: SIZE / 3 });
+        world.refuses(&request, ErrorKind::Service, always).await;
+    }
 }
 
 /// Section 3: who does not ask cannot be kept waiting.

@@ -347,7 +347,8 @@ async fn an_endpoint_that_is_no_s3_is_named_as_such() {
 /// R2, S25: one byte for each request is an answer, but no way to send an object.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_of_next_to_nothing_are_not_taken_forever() {
-    let world = World::with_object();
+    let world = World::with(|_, client| client.retry.hard_attempts = 8);
+    world.server.put_pattern(BUCKET, KEY, SIZE, SEED);
     let crumbs = |world: &World| world.on(gets(), Action::ShortRange { bytes: 1 });
     let error = world.refuses(&world.get(), ErrorKind::Service, crumbs).await;
     assert!(error.message().contains("short answers"), "{error}");
