@@ -313,29 +313,33 @@ mod tests {
     #[tokio::test]
     async fn a_reader_that_never_reads_holds_nothing_up() {
         for stops in [true, false] {
-            let (reader, pipe) = std::io::pipe().unwrap();
-            let writer = open(path_of(&pipe)).await;
-            drop(pipe);
-            let shared = Arc::downgrade(&writer.shared);
-            let write = writer.write(pattern(4 << 20));
-            assert!(tokio::time::timeout(Duration::from_millis(100), write).await.is_err());
-            let written = writer.written();
-            assert!((4096..4 << 20).contains(&written), "{written}: what fits into the pipe");
-            if stops {
-                writer.stop().await;
-                assert!(writer.shared.lock().is_none(), "closed when stop returns");
-                assert_eq!(writer.written(), written);
-                let error = writer.write(Bytes::from_static(b"x")).await.unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::Cancelled);
-                assert_eq!(writer.finish().await.unwrap_err().kind(), ErrorKind::Cancelled);
-            } else {
-                drop(writer);
-            }
-            gone(shared).await;
-            let mut all = Vec::new();
-            File::from(OwnedFd::from(reader)).read_to_end(&mut all).unwrap();
-            assert_eq!(all.len() as u64, written);
+            tokio::time::timeout(LONG, never_read(stops)).await.expect("the writer is held up");
         }
+    }
+
+    async fn never_read(stops: bool) {
+        let (reader, pipe) = std::io::pipe().unwrap();
+        let writer = open(path_of(&pipe)).await;
+        drop(pipe);
+        let shared = Arc::downgrade(&writer.shared);
+        let write = writer.write(pattern(4 << 20));
+        assert!(tokio::time::timeout(Duration::from_millis(100), write).await.is_err());
+        let written = writer.written();
+        assert!((4096..4 << 20).contains(&written), "{written}: what fits into the pipe");
+        if stops {
+            writer.stop().await;
+            assert!(writer.shared.lock().is_none(), "closed when stop returns");
+            assert_eq!(writer.written(), written);
+            let error = writer.write(Bytes::from_static(b"x")).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Cancelled);
+            assert_eq!(writer.finish().await.unwrap_err().kind(), ErrorKind::Cancelled);
+        } else {
+            drop(writer);
+        }
+        gone(shared).await;
+        let mut all = Vec::new();
+        File::from(OwnedFd::from(reader)).read_to_end(&mut all).unwrap();
+        assert_eq!(all.len() as u64, written);
     }
 
     /// F10: the errno is that of a broken pipe; what came later is not written in the wrong place.
