@@ -17,6 +17,7 @@ mod download_breaks;
 mod download_faults;
 mod http;
 mod layout;
+mod layout_faults;
 mod manage;
 mod names;
 mod parts;
