@@ -39,7 +39,7 @@ fn is_whole(body: &ObjectBody) -> bool {
 /// The first answer to a download that goes on.
 pub enum Resumed {
     /// The first range that is missing.
-    Body(ObjectBody),
+    Body(Box<ObjectBody>),
     /// Nothing is missing, if what was left proves intact; the object is still that version.
     Complete(ObjectIdentity),
     /// The store holds another version now.
@@ -65,7 +65,7 @@ pub async fn discover_rest(client: &S3Client, get: &GetRequest, found: &Found, p
     let end = found.gap_end(gap).min(gap.saturating_add(part_size));
     let rest = GetRequest { range: Some(gap..end), if_match: Some(head.etag.clone()), ..get.clone() };
     match client.get_object(rest).await {
-        Ok(body) if body.identity().size == head.size && body.range().0 == gap => Ok(Resumed::Body(body)),
+        Ok(body) if body.identity().size == head.size && body.range().0 == gap => Ok(Resumed::Body(Box::new(body))),
         Ok(_) => Ok(Resumed::Stale),
         Err(error) if is_another_version(error.kind(), error.status()) => Ok(Resumed::Stale),
         Err(error) => Err(error),

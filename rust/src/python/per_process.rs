@@ -16,6 +16,7 @@ struct Owned<T> {
 }
 
 impl<T: Clone + Send + Sync> PerProcess<T> {
+    #[allow(clippy::new_without_default, reason = "made in statics, where Default cannot be")]
     pub const fn new() -> Self {
         Self(AtomicPtr::new(std::ptr::null_mut()))
     }

@@ -351,7 +351,7 @@ mod tests {
         fs::create_dir(place.ledger()).unwrap();
         assert!(place.look().is_none(), "a directory");
         fs::remove_dir(place.ledger()).unwrap();
-        rustix::fs::mknodat(rustix::fs::CWD, &place.ledger(), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, place.ledger(), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
         assert!(place.look().is_none(), "a pipe");
         assert!(place.ledger().exists());
         fs::remove_file(place.ledger()).unwrap();

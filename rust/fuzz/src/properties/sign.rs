@@ -53,7 +53,7 @@ fn presigned_agrees(request: &SignRequest<'_>, cache: &KeyCache) {
     let url = presign(cache, &request, Duration::from_secs(900));
     let (query, signature) = url.rsplit_once("&X-Amz-Signature=").expect("the signature comes last");
     let pairs: Vec<&str> = query.split('&').collect();
-    assert!(pairs.iter().any(|pair| *pair == "X-Amz-Expires=900"));
+    assert!(pairs.contains(&"X-Amz-Expires=900"));
     assert_eq!(query.contains("X-Amz-Security-Token="), request.credentials.session_token.is_some());
     let oracle = Oracle { request: &request, query: query.to_owned() };
     assert_eq!(signature, oracle.signature(), "{}", oracle.canonical());

@@ -150,7 +150,7 @@ impl Run<'_> {
         let client = &self.engine.client;
         if let Some(found) = found {
             match discover_rest(client, &self.get_request(), &found, self.part_size()).await {
-                Ok(Resumed::Body(body)) => return Ok((body.identity().clone(), Some((body, permit)), Some(found))),
+                Ok(Resumed::Body(body)) => return Ok((body.identity().clone(), Some((*body, permit)), Some(found))),
                 Ok(Resumed::Complete(identity)) => return Ok((identity, None, Some(found))),
                 Ok(Resumed::Stale) => self.remove(found).await,
                 Err(error) => {

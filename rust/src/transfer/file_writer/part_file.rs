@@ -44,7 +44,7 @@ impl PartFile {
         let (open, claims) = match start.found {
             Some(found) => match reopen(start.destination, found) {
                 Ok(resumed) => resumed,
-                Err(destination) => (create(destination, config)?, Vec::new()),
+                Err(destination) => (create(*destination, config)?, Vec::new()),
             },
             None => (create(start.destination, config)?, Vec::new()),
         };
@@ -240,7 +240,7 @@ fn create(destination: Destination, config: &WriterConfig) -> Result<Open> {
 }
 
 /// The file an earlier run left; the destination comes back if it cannot be used any more.
-fn reopen(destination: Destination, found: Found) -> std::result::Result<(Open, Vec<Interval>), Destination> {
+fn reopen(destination: Destination, found: Found) -> std::result::Result<(Open, Vec<Interval>), Box<Destination>> {
     let Head { temp, device, inode, size, .. } = &found.head;
     match TempFile::reopen(destination, &Kept { name: temp, device: *device, inode: *inode, size: *size }) {
         Reopened::File(temp) => {
@@ -249,7 +249,7 @@ fn reopen(destination: Destination, found: Found) -> std::result::Result<(Open, 
         }
         Reopened::Refused(destination, _) => {
             found.remove();
-            Err(destination)
+            Err(Box::new(destination))
         }
     }
 }

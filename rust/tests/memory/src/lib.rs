@@ -17,6 +17,7 @@ pub mod config;
 pub mod error;
 pub mod sync;
 
+#[cfg_attr(not(test), allow(dead_code, reason = "what takes buffers is not compiled here"))]
 #[path = "../../../src/transfer/buffers.rs"]
 pub mod buffers;
 #[path = "../../../src/python/per_process.rs"]

@@ -1,5 +1,7 @@
 //! I11, #81: whatever the order of claims and splits, every byte of a range has exactly one owner, who alone writes it.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests fail by panicking")]
+
 use std::ops::Range;
 
 use models::search::{breaks, search};

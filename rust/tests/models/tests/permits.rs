@@ -1,5 +1,7 @@
 //! Y9, #81: a block is in the pool or in one buffer, memory is returned with the last holder, and nobody waits for ever.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests fail by panicking")]
+
 use models::config::{BUFFER_SIZE, KIB, TransferConfig};
 use models::search::{breaks, search};
 use models::sync::Notify;

@@ -1,6 +1,8 @@
 //! I11, I12, #81: the real writer and its file under shuttle. Publishing, discarding and writing once more meet writes that
 //! are still on their way; whatever the order, the destination has all bytes of one generation, or was never touched.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests fail by panicking")]
+
 use std::fs;
 use std::path::Path;
 use std::pin::{Pin, pin};
