@@ -254,7 +254,9 @@ mod tests {
     impl CredentialProvider for Source {
         fn load(&self) -> Result<Credentials> {
             let n = self.loads.fetch_add(1, SeqCst);
-            while self.hangs.load(SeqCst) {
+            let began = Instant::now();
+            // Bounded, for a test that fails waits for this thread.
+            while self.hangs.load(SeqCst) && began.elapsed() < 50 * PATIENCE {
                 std::thread::sleep(Duration::from_millis(1));
             }
             if self.fails.load(SeqCst) {
@@ -315,6 +317,10 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(key(&cache).await, "key0");
         }
+        while source.loads.load(SeqCst) < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await; // its thread has not begun yet
+        }
+        assert_eq!(key(&cache).await, "key0");
         assert_eq!(source.loads.load(SeqCst), 2, "one call is under way, not ten");
         source.hangs.store(false, SeqCst);
         while key(&cache).await == "key0" {
