@@ -409,8 +409,9 @@ class TestDestination:
         outcome = _unprivileged(fake_s3, tmp_path, locked / "k", as_command=as_command)
         if as_command:
             assert outcome.returncode == 1, outcome
-            assert outcome.stderr.splitlines()[0].startswith(f'ERROR "cp s3://b/k {locked}/k": "{locked}')
-            assert outcome.stderr.splitlines()[0].endswith("permission denied")
+            first = outcome.stderr.splitlines()[0]
+            assert first.startswith(f'ERROR "cp s3://b/k {locked}/k": "{locked}'), outcome.stderr
+            assert first.endswith("permission denied")
         else:
             assert outcome.stdout.split() == ["PermissionError", "13", str(locked)], outcome
         assert (locked / "k").read_text() == "old"
@@ -479,7 +480,8 @@ def _unprivileged(
     # Loaded before root is given up: the checkout may be closed to others.
     code = (
         "import os, s3z, s3z._client, s3z._cli.cp, s3z._cli._parser, s3z._cli._printer, s3z._cli._context\n"
-        "import s3z._cli._failures, s3z._cli._exit, s3z._cli._help, s3z._types, s3z._api, encodings.idna, traceback\n"
+        "import s3z._cli._failures, s3z._cli._exit, s3z._cli._help, s3z._cli._limits, s3z._types, s3z._api\n"
+        "import encodings.idna, resource, traceback\n"
         "s3z.Client(), s3z._cli._parser.parse(['cp', 'a', 'b'])\n"
         f"where = {str(destination)!r}\n"
         "if os.getuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"

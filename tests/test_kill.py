@@ -75,7 +75,7 @@ def test_at_a_random_moment(fake_s3: FakeS3, out: Path, tmp_path: Path, capsys: 
     seed = random.randrange(1 << 32)
     chance = random.Random(seed)
     (out / "k").write_bytes(OLD)
-    fake_s3.switch(rate_total=SLOW)
+    fake_s3.switch(rate_total=SLOW // 4)
     for _ in range(3):
         with Child(fake_s3, tmp_path) as child:
             child.begin("s3://b/k", out / "k", part_size=2 * MIB, max_concurrency=4)

@@ -48,7 +48,7 @@ def work(number):
 threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
-assert not failures, failures
+assert not failures, sorted(failures)
 """
 
 

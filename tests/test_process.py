@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.command import python
-from support.data import MIB, is_pattern, leftovers, write_pattern
+from support.data import MIB, is_pattern, leftovers, remove_leftovers, write_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,6 +175,7 @@ class TestInterrupt:
             kept = sorted(name.rpartition(".")[2] for name in leftovers(tmp_path / "out"))
             assert kept in ([], ["ledger", "part"])
             assert ("kept beside the destination" in errors) == bool(kept)
+            remove_leftovers(tmp_path / "out")
         else:
             assert leftovers(tmp_path) == []
         assert slow.do("keys", bucket="b")["keys"] == ["k"]
@@ -246,6 +247,7 @@ class TestInterrupt:
             assert "k" not in os.listdir(tmp_path / "out")
             assert len(leftovers(tmp_path / "out")) in (0, 2)
             assert (b"kept beside the destination" in errors) == bool(leftovers(tmp_path / "out"))
+            remove_leftovers(tmp_path / "out")
 
     def test_second_signal_ends_the_command_at_once(
         self, slow: FakeS3, command: Callable[..., Command], tmp_path: Path
@@ -439,6 +441,8 @@ class TestEnd:
             assert (outcome.status, outcome.stderr) == (0, ""), outcome
             assert time.monotonic() - began < 15
         assert not (tmp_path / "k").exists()
+        assert len(leftovers(tmp_path)) in (0, 2), "five ends keep no more than one does"
+        remove_leftovers(tmp_path)
 
 
 class TestStart:

@@ -353,8 +353,6 @@ class Client:
         Example:
             >>> s3z.head("s3://examples/hello.txt").size
             6
-
-        See also https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
         """
         return _transfers.head(self._native(), uri, version_id)
 
@@ -387,7 +385,8 @@ class Client:
             AccessDeniedError: the store refused to remove a single object.
             ConfigError: a URI is malformed or has no key.
 
-        See also https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+        Example:
+            >>> s3z.delete(["s3://examples/old.txt", "s3://examples/older.txt"])
         """
         _transfers.delete(self._native(), uris, version_id)
 

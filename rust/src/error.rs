@@ -99,6 +99,12 @@ impl Error {
         error
     }
 
+    /// The system gives this process no more memory (#80). Python sees a `MemoryError`.
+    pub fn no_memory() -> Self {
+        let errno = rustix::io::Errno::NOMEM.raw_os_error();
+        Self::local_os("no buffer can be had (a smaller memory_limit may help)", errno)
+    }
+
     /// A local file that cannot be used, for a reason with an errno of its own (a directory, say).
     pub fn local_errno(path: &Path, errno: rustix::io::Errno) -> Self {
         Self::local(path, io::Error::from(errno))
@@ -246,6 +252,11 @@ impl Error {
 
     pub fn errno(&self) -> Option<i32> {
         self.0.errno
+    }
+
+    /// Whether it was this process's own memory that ran out, and no file system's.
+    pub fn is_no_memory(&self) -> bool {
+        self.0.path.is_none() && self.0.errno == Some(rustix::io::Errno::NOMEM.raw_os_error())
     }
 }
 

@@ -71,3 +71,9 @@ def leftovers(directory: Path) -> list[str]:
     for parent, directories, files in os.walk(directory):
         found += [os.path.join(parent, name) for name in (*directories, *files) if name.startswith(".s3z-")]
     return found
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what a test found, and found right."""
+    for left in leftovers(directory):
+        os.unlink(left)

@@ -205,7 +205,7 @@ CP = (
     Option("verify", "downloads: compare with the stored checksum (default auto)", "auto|require|off",
            convert=choice("auto", "require", "off")),
     Option("no-verify", "the same as --verify=off", stands_for=("verify", "off")),
-    Option("no-resume", "downloads: neither go on with what an interrupted one left, nor leave anything"),
+    Option("no-resume", "downloads: neither go on with an interrupted one nor keep its parts"),
     Option("durable", "downloads: sync file and directory to the disk"),
     Option("direct-io", "downloads: write past the page cache (default auto)", "auto|on|off",
            convert=choice("auto", "on", "off")),

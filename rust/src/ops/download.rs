@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use crate::config::{DirectIo, check_part_size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::discover::Shape;
-use crate::ops::engine::Engine;
+use crate::ops::engine::{Engine, unless_late};
 use crate::ops::report::TransferReport;
 use crate::ops::stored::Verify;
 use crate::progress::{Cancel, Progress};
@@ -107,6 +107,9 @@ pub async fn download(
     request.validate()?;
     let named = |error: Error| error.with_object(&request.object.bucket, &request.object.key);
     let started = Instant::now();
+    let deadline = request.deadline.map(|limit| started + limit);
+    let place = engine.descriptors.for_a_file();
+    let _place = unless_late(cancel, deadline, "download", place).await.map_err(named)?;
     let explicit = request.part_size.or(engine.client.config().transfer.part_size);
     let concurrency = request.max_concurrency.or(engine.client.config().transfer.max_concurrency);
     let mut shape = match concurrency {

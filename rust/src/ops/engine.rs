@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::config::ClientConfig;
 use crate::credentials::Signing;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ops::descriptors::Descriptors;
 use crate::progress::Cancel;
 use crate::s3::client::S3Client;
 use crate::transfer::lanes::Lanes;
@@ -16,12 +17,16 @@ pub struct Engine {
     pub client: S3Client,
     pub scheduler: Arc<Scheduler>,
     pub lanes: Arc<Lanes>,
+    pub descriptors: Arc<Descriptors>,
 }
 
 impl Engine {
-    pub fn new(config: ClientConfig, signing: Signing) -> Result<Self> {
+    pub fn new(mut config: ClientConfig, signing: Signing) -> Result<Self> {
+        let descriptors = Arc::new(Descriptors::of_this_process());
+        config.transfer.max_requests = config.transfer.max_requests.min(descriptors.sockets());
         let scheduler = Arc::new(Scheduler::new(&config.transfer));
-        Ok(Self { client: S3Client::new(config, signing)?, scheduler, lanes: Arc::new(Lanes::start()?) })
+        let client = S3Client::new(config, signing)?;
+        Ok(Self { client, scheduler, lanes: Arc::new(Lanes::start()?), descriptors })
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod adapt;
 mod complete;
+pub mod descriptors;
 pub mod discover;
 pub mod download;
 pub mod engine;

@@ -17,7 +17,7 @@ pub async fn read_back(
 ) -> Result<bool> {
     // No request: a gate of its own, but the same budget of memory.
     let permit = scheduler.acquire(Gate::new(1).enter().await, 1).await;
-    let mut buffer = permit.buffer().await;
+    let mut buffer = permit.buffer().await?;
     let mut at = range.start;
     while at < range.end {
         let len = (range.end - at).min(BUFFER_SIZE as u64) as usize;

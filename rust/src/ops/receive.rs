@@ -68,7 +68,7 @@ impl Receiver {
     }
 
     /// An empty one, as soon as the disk has given one back.
-    async fn buffer(&self) -> Buffer {
+    async fn buffer(&self) -> Result<Buffer> {
         let buffer = self.permit.buffer();
         tokio::pin!(buffer);
         tokio::select! {
@@ -107,7 +107,7 @@ impl Receiving<'_> {
             // Not before there is something to put into it.
             let mut filling = match buffer.take() {
                 Some(filling) => filling,
-                None => self.to.buffer().await,
+                None => self.to.buffer().await?,
             };
             let now = self.chunk.split_to(self.chunk.len().min(len - filling.len()));
             self.summing.update(&now);

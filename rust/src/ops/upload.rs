@@ -55,6 +55,9 @@ pub async fn upload(
         return Err(named(Error::config("max_concurrency must be at least 1")));
     }
     let started = Instant::now();
+    let deadline = request.deadline.map(|limit| started + limit);
+    let place = engine.descriptors.for_a_file();
+    let _place = unless_late(cancel, deadline, "upload", place).await.map_err(named)?;
     let reader = Arc::new(FileReader::open(&engine.lanes, &request.source).await.map_err(named)?);
     let config = &engine.client.config().transfer;
     let part_size = upload_part_size(reader.size(), request.part_size.or(config.part_size)).map_err(named)?;

@@ -56,7 +56,7 @@ impl PartSource {
         for piece in pieces(self.range.clone()) {
             let algorithm = self.algorithm;
             let sum = move |bytes: &[u8]| algorithm.map(|algorithm| checksum::checksum(algorithm, bytes));
-            let buffer = self.permit.buffer().await;
+            let buffer = self.permit.buffer().await?;
             let len = (piece.end - piece.start) as usize;
             let (buffer, next) = self.reader.read(buffer, piece.start, len, sum).await?;
             if let (Some(algorithm), Some(before), Some(next)) = (algorithm, crc, next) {
@@ -70,7 +70,7 @@ impl PartSource {
     async fn read_streamed(self) -> Result<ReadPart> {
         let mut crc = self.algorithm.map(|algorithm| checksum::checksum(algorithm, b""));
         let mut sha256 = self.needs_sha256.then(Sha256::new);
-        let mut buffer = self.permit.buffer().await;
+        let mut buffer = self.permit.buffer().await?;
         for piece in pieces(self.range.clone()) {
             let (algorithm, hash) = (self.algorithm, sha256.take());
             let sum = move |bytes: &[u8]| {
@@ -138,7 +138,7 @@ impl ChunkSource for FileChunks {
 }
 
 async fn read_piece(reader: Arc<FileReader>, permit: Arc<Permit>, piece: Range<u64>) -> Result<Bytes> {
-    let buffer = permit.buffer().await;
+    let buffer = permit.buffer().await?;
     let (buffer, ()) = reader.read(buffer, piece.start, (piece.end - piece.start) as usize, |_| ()).await?;
     Ok(Bytes::from_owner(buffer))
 }

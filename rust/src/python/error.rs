@@ -1,6 +1,6 @@
 //! `ErrorKind` → exception class: the only such place. The classes are Python's own, in `s3z/_exceptions.py`.
 
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -35,6 +35,9 @@ pub fn to_python(py: Python<'_>, error: Error) -> PyErr {
 
 fn local(py: Python<'_>, error: &Error) -> PyErr {
     let path = error.path().map(|path| path.as_os_str().to_owned());
+    if error.is_no_memory() {
+        return PyMemoryError::new_err(error.message().to_owned());
+    }
     let exception = match error.errno() {
         Some(errno) => PyOSError::new_err((errno, error.message().to_owned(), path)),
         None => PyOSError::new_err(error.message().to_owned()),

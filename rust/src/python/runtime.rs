@@ -6,7 +6,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{ThreadId, current};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -37,16 +38,31 @@ struct Live {
     next: AtomicU64,
     /// Set once the interpreter is on its way out.
     exiting: AtomicBool,
+    /// The thread on which it goes: what that still transfers, its own exit functions ask for.
+    last: OnceLock<ThreadId>,
 }
 
 /// One operation among those under way, until dropped.
 struct Entry(Arc<Live>, u64);
 
 impl Live {
-    fn enter(self: Arc<Self>, cancel: &Cancel) -> Entry {
+    /// `None` once nothing may begin any more.
+    fn enter(self: Arc<Self>, cancel: &Cancel) -> Option<Entry> {
         let number = self.next.fetch_add(1, Relaxed);
-        self.operations.lock().unwrap_or_else(PoisonError::into_inner).push((number, cancel.clone()));
-        Entry(self, number)
+        let mut operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.exiting.load(Relaxed) && self.last.get() != Some(&current().id()) {
+            return None;
+        }
+        operations.push((number, cancel.clone()));
+        drop(operations);
+        Some(Entry(self, number))
+    }
+
+    fn begin_exit(&self) {
+        // Under the lock: whoever entered before is seen and stopped, whoever comes later is not let in.
+        let _operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        self.exiting.store(true, Relaxed);
+        let _ = self.last.set(current().id());
     }
 }
 
@@ -61,7 +77,7 @@ impl Drop for Entry {
 #[pyfunction]
 pub fn stop_all(py: Python<'_>) {
     let Ok(live) = LIVE.get(|| Ok(Arc::default())) else { return };
-    live.exiting.store(true, Relaxed);
+    live.begin_exit();
     py.detach(|| {
         let started = Instant::now();
         loop {
@@ -82,15 +98,32 @@ static RUNTIME: PerProcess<Arc<Runtime>> = PerProcess::new();
 fn runtime() -> Result<Arc<Runtime>> {
     RUNTIME.get(|| {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let workers = cores.clamp(2, MAX_WORKERS);
+        let failed = |cause| Error::new(ErrorKind::Internal, "cannot start the network threads").with_source(cause);
+        try_threads(workers + 1).map_err(failed)?;
         let built = Builder::new_multi_thread()
-            .worker_threads(cores.clamp(2, MAX_WORKERS))
+            .worker_threads(workers)
             .max_blocking_threads(8)
             .thread_name("s3z-net")
             .enable_all()
             .build();
-        let failed = |cause| Error::new(ErrorKind::Internal, "cannot start the network threads").with_source(cause);
         built.map(Arc::new).map_err(failed)
     })
+}
+
+/// Whether the system gives this process so many threads at once. Without them tokio panics in the middle of its start, and
+/// then waits for ever for those that did begin (#80).
+#[expect(clippy::disallowed_methods, reason = "they end before anything else begins")]
+fn try_threads(count: usize) -> std::io::Result<()> {
+    let (hold, held) = crossbeam_channel::bounded::<()>(0);
+    let threads: Vec<_> = (0..count)
+        .map(|_| {
+            let held = held.clone();
+            std::thread::Builder::new().spawn(move || held.recv().is_err())
+        })
+        .collect();
+    drop(hold);
+    threads.into_iter().try_for_each(|thread| thread.map(|thread| drop(thread.join())))
 }
 
 /// What a wait shows and stops.
@@ -115,7 +148,7 @@ pub fn wait<T: Send + 'static>(
     let (sender, ended) = sync_channel(1);
     let runtime = runtime().map_err(|error| to_python(py, error))?;
     let live = LIVE.get(|| Ok(Arc::default())).map_err(|error| to_python(py, error))?;
-    let entry = live.clone().enter(&watch.cancel);
+    let Some(entry) = live.clone().enter(&watch.cancel) else { rest(py) };
     runtime.spawn(async move {
         let _entry = entry;
         // The receiver may be gone after a second Ctrl-C.
@@ -159,7 +192,7 @@ fn name_what_is_left(py: Python<'_>, watch: &Watch<'_>, exception: &PyErr) {
     }
 }
 
-/// A daemon thread whose transfer was stopped by the exit has nobody left to tell: it stays here until the process
+/// A daemon thread whose transfer was stopped by the exit, or would begin after it, has nobody left to tell: it stays here until the process
 /// is gone, as the interpreter itself would hold it.
 fn rest(py: Python<'_>) -> ! {
     py.detach(|| {

@@ -33,6 +33,8 @@ pub(super) struct Http {
     pooled: reqwest::Client,
     fresh: OnceLock<reqwest::Client>,
     config: ClientConfig,
+    /// Read once: for the second client there may be no descriptor left (F15).
+    bundle: Option<Vec<Certificate>>,
     target: Target,
     book: Arc<AddressBook>,
 }
@@ -47,8 +49,9 @@ pub(super) struct Target {
 impl Http {
     pub(super) fn new(config: &ClientConfig, target: Target, names: Arc<dyn Names>) -> Result<Self> {
         let book = Arc::new(AddressBook::new(&config.retry, names));
-        let pooled = build(config, target, &book, usize::MAX)?;
-        Ok(Self { pooled, fresh: OnceLock::new(), config: config.clone(), target, book })
+        let bundle = config.ca_bundle.as_deref().map(read_bundle).transpose()?;
+        let pooled = build(config, bundle.clone(), target, &book, usize::MAX)?;
+        Ok(Self { pooled, fresh: OnceLock::new(), config: config.clone(), bundle, target, book })
     }
 
     /// The pooling client, or the one that opens a new connection for each request.
@@ -57,14 +60,20 @@ impl Http {
             return Ok(&self.pooled);
         }
         if self.fresh.get().is_none() {
-            let built = build(&self.config, self.target, &self.book, 0)?;
+            let built = build(&self.config, self.bundle.clone(), self.target, &self.book, 0)?;
             let _ = self.fresh.set(built);
         }
         Ok(self.fresh.get().unwrap_or(&self.pooled))
     }
 }
 
-fn build(config: &ClientConfig, target: Target, book: &Arc<AddressBook>, idle: usize) -> Result<reqwest::Client> {
+fn build(
+    config: &ClientConfig,
+    bundle: Option<Vec<Certificate>>,
+    target: Target,
+    book: &Arc<AddressBook>,
+    idle: usize,
+) -> Result<reqwest::Client> {
     let dns = if target.literal_address { Duration::ZERO } else { config.retry.dns_timeout };
     let limit = ConnectLimit { dns, connect: config.retry.connect_timeout, book: book.clone() };
     let mut builder = reqwest::Client::builder()
@@ -83,8 +92,8 @@ fn build(config: &ClientConfig, target: Target, book: &Arc<AddressBook>, idle: u
         .connector_layer(limit)
         .tls_version_min(tls::Version::TLS_1_2)
         .no_proxy();
-    builder = match &config.ca_bundle {
-        Some(path) => builder.tls_certs_only(read_bundle(path)?),
+    builder = match bundle {
+        Some(roots) => builder.tls_certs_only(roots),
         // Without TLS the system's roots need not be read (nor exist).
         None if !target.tls => builder.tls_certs_only([]),
         None => builder,

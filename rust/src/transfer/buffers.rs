@@ -6,7 +6,7 @@
 //! in exactly one `Buffer`, never both.
 #![expect(unsafe_code, reason = "aligned allocation: direct I/O needs page-aligned memory, which Vec cannot promise")]
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::any::Any;
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -33,10 +33,11 @@ impl Block {
         Err(_) => panic!("BUFFER_SIZE and ALIGNMENT make no layout"),
     };
 
-    fn allocate() -> Self {
+    /// `None` where the system has no memory left.
+    fn allocate() -> Option<Self> {
         // SAFETY: the layout has a size above zero.
         let memory = unsafe { alloc_zeroed(Self::LAYOUT) };
-        Self(NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(Self::LAYOUT)))
+        NonNull::new(memory).map(Self)
     }
 }
 
@@ -54,9 +55,9 @@ pub struct Pool {
 }
 
 impl Pool {
-    fn take(&self) -> Block {
+    fn take(&self) -> Option<Block> {
         let recycled = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        recycled.unwrap_or_else(Block::allocate)
+        recycled.or_else(Block::allocate)
     }
 
     fn give_back(&self, block: Block) {
@@ -84,8 +85,9 @@ pub struct Buffer {
 pub type Lease = Box<dyn Any + Send + Sync>;
 
 impl Buffer {
-    pub(super) fn take(pool: &Arc<Pool>, lease: Option<Lease>) -> Self {
-        Self { block: Some(pool.take()), len: 0, pool: pool.clone(), _lease: lease }
+    /// `None` if no block is free and the system has no memory left (#80).
+    pub(super) fn take(pool: &Arc<Pool>, lease: Option<Lease>) -> Option<Self> {
+        Some(Self { block: Some(pool.take()?), len: 0, pool: pool.clone(), _lease: lease })
     }
 
     fn pointer(&self) -> *mut u8 {
@@ -156,12 +158,12 @@ mod tests {
     #[test]
     fn blocks_are_aligned_and_recycled() {
         let pool = Arc::new(Pool::default());
-        let first = Buffer::take(&pool, None);
+        let first = Buffer::take(&pool, None).unwrap();
         let address = first.pointer();
         assert_eq!(address as usize % ALIGNMENT, 0);
         drop(first);
         assert_eq!(pool.free_blocks(), 1);
-        let second = Buffer::take(&pool, None);
+        let second = Buffer::take(&pool, None).unwrap();
         assert_eq!(second.pointer(), address);
         assert_eq!(pool.free_blocks(), 0);
     }
@@ -169,10 +171,10 @@ mod tests {
     #[test]
     fn fills_from_the_front_and_pads_with_zeroes() {
         let pool = Arc::new(Pool::default());
-        let mut dirty = Buffer::take(&pool, None);
+        let mut dirty = Buffer::take(&pool, None).unwrap();
         dirty.whole().fill(0xff);
         drop(dirty);
-        let mut buffer = Buffer::take(&pool, None);
+        let mut buffer = Buffer::take(&pool, None).unwrap();
         assert!(buffer.is_empty());
         assert_eq!(buffer.extend(b"hello "), 6);
         assert_eq!(buffer.extend(b"world"), 5);
@@ -185,7 +187,7 @@ mod tests {
     #[test]
     fn takes_no_more_than_fits() {
         let pool = Arc::new(Pool::default());
-        let mut buffer = Buffer::take(&pool, None);
+        let mut buffer = Buffer::take(&pool, None).unwrap();
         let long = vec![7u8; BUFFER_SIZE + 5];
         assert_eq!(buffer.extend(&long), BUFFER_SIZE);
         assert!(buffer.is_full());

@@ -143,7 +143,7 @@ mod tests {
     use crate::transfer::buffers::Pool;
 
     fn empty_buffer() -> Buffer {
-        Buffer::take(&Arc::new(Pool::default()), None)
+        Buffer::take(&Arc::new(Pool::default()), None).unwrap()
     }
 
     #[tokio::test]

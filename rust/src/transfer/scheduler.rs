@@ -6,6 +6,7 @@
 //! that runs the request, or the last buffer on its way to the disk. So a slow disk closes the gate by itself.
 
 use crate::config::{BUFFER_SIZE, KIB, TransferConfig};
+use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use crate::sync::{Arc, Notify, OwnedSemaphorePermit, Semaphore};
 use crate::transfer::buffers::{Buffer, Pool};
@@ -72,9 +73,9 @@ pub struct Permit {
 
 impl Permit {
     /// An empty buffer, as soon as fewer than the permitted number are out.
-    pub async fn buffer(self: &Arc<Self>) -> Buffer {
+    pub async fn buffer(self: &Arc<Self>) -> Result<Buffer> {
         let count = self.buffers.clone().acquire_owned().await.expect("a permit's own semaphore is never closed");
-        Buffer::take(&self.pool, Some(Box::new((count, self.clone()))))
+        Buffer::take(&self.pool, Some(Box::new((count, self.clone())))).ok_or_else(Error::no_memory)
     }
 }
 
@@ -154,7 +155,7 @@ mod tests {
         let first = scheduler.acquire(gate.enter().await, 4).await;
         let _second = scheduler.acquire(gate.enter().await, 4).await;
         assert_eq!(scheduler.free_memory(), 0);
-        let buffer = first.buffer().await;
+        let buffer = first.buffer().await.unwrap();
         drop(first);
         assert!(is_stuck(scheduler.acquire(gate.enter().await, 4)).await, "the buffer still holds the permit");
         drop(buffer);
@@ -168,7 +169,7 @@ mod tests {
         let (first, _second) = (permit.buffer().await, permit.buffer().await);
         assert!(is_stuck(permit.buffer()).await);
         drop(first);
-        permit.buffer().await;
+        permit.buffer().await.unwrap();
     }
 
     #[tokio::test]

@@ -32,7 +32,7 @@ fn piece(offset: u64, buffer: Buffer) -> Piece {
 }
 
 fn buffer(pool: &Arc<Pool>, bytes: &[u8]) -> Buffer {
-    let mut buffer = Buffer::take(pool, None);
+    let mut buffer = Buffer::take(pool, None).unwrap();
     assert_eq!(buffer.extend(bytes), bytes.len());
     buffer
 }
@@ -127,7 +127,7 @@ async fn what_was_kept_is_gone_on_with() {
         let (writer, claims) = open(&path, size, direct, true).await.unwrap();
         assert_eq!(claims.len(), 2);
         for claim in claims {
-            let back = writer.read(claim.range.start, BUFFER_SIZE, Buffer::take(&pool, None)).await.unwrap();
+            let back = writer.read(claim.range.start, BUFFER_SIZE, Buffer::take(&pool, None).unwrap()).await.unwrap();
             assert_eq!(
                 checksum(Algorithm::Crc64Nvme, &back[..(claim.range.end - claim.range.start) as usize]),
                 claim.crc64

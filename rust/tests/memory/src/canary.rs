@@ -12,7 +12,7 @@ use crate::buffers::{Buffer, Pool};
 #[test]
 #[ignore = "a canary"]
 fn use_after_free() {
-    let mut buffer = Buffer::take(&Arc::new(Pool::default()), None);
+    let mut buffer = Buffer::take(&Arc::new(Pool::default()), None).unwrap();
     let block = buffer.whole().as_ptr();
     // The pool goes with its last buffer, and the block with the pool.
     drop(buffer);

@@ -21,7 +21,7 @@ fn buffers_change_hands() {
             thread::spawn(move || {
                 for round in 0..ROUNDS {
                     let mark = number * ROUNDS + round;
-                    let mut buffer = Buffer::take(&pool, None);
+                    let mut buffer = Buffer::take(&pool, None).unwrap();
                     buffer.extend(&[mark; 100]);
                     buffer.whole()[BUFFER_SIZE - 1] = mark;
                     sender.send((mark, buffer)).unwrap();

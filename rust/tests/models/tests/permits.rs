@@ -28,7 +28,7 @@ fn loans_are_exclusive() {
             block_on(async {
                 let permit = scheduler.acquire(gate.enter().await, 1 + usize::from(mark % 2)).await;
                 for round in 0..2 {
-                    let mut buffer = permit.buffer().await;
+                    let mut buffer = permit.buffer().await.unwrap();
                     assert!(buffer.is_empty());
                     buffer.extend(&[mark + round; 64]);
                     thread::yield_now();
@@ -116,7 +116,7 @@ fn pool_keeps_its_blocks() {
         .map(|mark: u8| {
             let permit = permit.clone();
             thread::spawn(move || {
-                let mut buffer = block_on(permit.buffer());
+                let mut buffer = block_on(permit.buffer()).unwrap();
                 buffer.whole().fill(mark);
                 thread::yield_now();
                 buffer.set_len(BUFFER_SIZE);

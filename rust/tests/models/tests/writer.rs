@@ -50,7 +50,7 @@ impl World {
     }
 
     fn piece(&self, index: u64, mark: u8, generation: u64) -> Piece {
-        let mut buffer: Buffer = block_on(self.permit.buffer());
+        let mut buffer: Buffer = block_on(self.permit.buffer()).unwrap();
         buffer.extend(&[mark; PIECE as usize]);
         Piece { offset: index * PIECE, buffer, crc64: None, generation }
     }
