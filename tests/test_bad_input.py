@@ -300,14 +300,17 @@ class TestEndpoint:
         ],
         ids=["html", "html-404", "html-500", "garbage", "closes"],
     )
-    @pytest.mark.parametrize("call", ["download", "upload", "head", "list"])
+    @pytest.mark.parametrize("call", ["download", "upload", "head", "list", "delete", "exists"])
     def test_endpoint_that_is_no_s3(
         self, command: Callable[..., Command], old: Path, source: Path, answer: bytes, kind: Any, call: str
     ) -> None:
         with stranger(answer) as endpoint:
             client = _no_store(endpoint)
+            if call == "exists" and answer == HTML_404:
+                assert not client.exists("s3://b"), "a HEAD has nothing else to tell a 404 by"
+                return
             with pytest.raises(kind) as caught:
-                _call(client, call, "s3://b" if call == "list" else "s3://b/k", old, source)
+                _call(client, call, "s3://b" if call in ("list", "exists") else "s3://b/k", old, source)
             assert caught.value.bucket == "b"
             assert "router login" not in str(caught.value)
             if call in ("download", "upload"):

@@ -551,9 +551,6 @@ def _without_trace(lines: list[str]) -> list[str]:
     return [line for line in lines if not line.startswith(("TRACE", '{"record":"log","level":"trace"'))]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a store that puts a token into its message is believed (SECURITY.md, known gaps)"
-)
 @pytest.mark.parametrize("field", ["Message", "Code", "RequestId", "HostId"])
 def test_a_store_that_says_them_itself(field: str, haul: Haul, tmp_path: Path) -> None:
     def give(request: Seen) -> bytes:

@@ -62,6 +62,29 @@ impl Credentials {
     }
 }
 
+/// As few characters of a secret as prove that it is one; a text may have been cut in its middle.
+const TELLING: usize = 12;
+
+impl Credentials {
+    /// The text without these secrets, should a store have put them into what it answers (S7).
+    pub fn hide_in(&self, text: &str) -> String {
+        let secrets = [Some(&self.secret_access_key), self.session_token.as_ref()];
+        secrets.into_iter().flatten().fold(text.to_owned(), |text, secret| hide(text, secret.expose()))
+    }
+}
+
+fn hide(mut text: String, secret: &str) -> String {
+    let Some(telling) = secret.get(..TELLING.min(secret.len())).filter(|telling| !telling.is_empty()) else {
+        return text;
+    };
+    while let Some(at) = text.find(telling) {
+        let shown = text[at..].bytes().zip(secret.bytes()).take_while(|(a, b)| a == b).count();
+        let Some(end) = (at..=at + shown).rev().find(|end| text.is_char_boundary(*end)) else { break };
+        text.replace_range(at..end, "[hidden]");
+    }
+    text
+}
+
 /// Where keys come from. `load` may block for seconds; it is never called on a runtime worker.
 pub trait CredentialProvider: Send + Sync + 'static {
     fn load(&self) -> Result<Credentials>;
@@ -285,6 +308,19 @@ mod tests {
         let mut keys = Credentials::new("AKID", "hidden-secret");
         keys.session_token = Some(Secret::new("hidden-token"));
         assert!(!format!("{keys:?}").contains("hidden"));
+    }
+
+    /// S7: whole, cut or twice.
+    #[test]
+    fn secrets_are_taken_out_of_texts() {
+        let mut keys = Credentials::new("AKID", "wJalrXUtnFEMI/K7MDENG");
+        keys.session_token = Some(Secret::new("token-of-thirty-characters-é"));
+        let hidden = |text: &str| keys.hide_in(text);
+        assert_eq!(hidden("not wJalrXUtnFEMI/K7MDENG, AKID!"), "not [hidden], AKID!");
+        assert_eq!(hidden("token-of-thirty-chara…"), "[hidden]…");
+        assert_eq!(hidden("token-of-thirty-characters-é token-of-thirty-characters-è"), "[hidden] [hidden]è");
+        assert_eq!(hidden("token-of"), "token-of");
+        assert_eq!(Credentials::new("", "").hide_in("nothing"), "nothing");
     }
 
     /// #34, R8

@@ -99,6 +99,15 @@ impl Error {
         error
     }
 
+    /// With everything a store has said changed by `change`.
+    pub fn with_texts(mut self, change: impl Fn(&str) -> String) -> Self {
+        self.0.message = change(&self.0.message);
+        for said in [&mut self.0.code, &mut self.0.request_id, &mut self.0.host_id] {
+            *said = said.as_deref().map(&change);
+        }
+        self
+    }
+
     /// The system gives this process no more memory (#80). Python sees a `MemoryError`.
     pub fn no_memory() -> Self {
         let errno = rustix::io::Errno::NOMEM.raw_os_error();

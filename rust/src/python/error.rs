@@ -56,7 +56,7 @@ fn service(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     details.set_item("status", error.status())?;
     details.set_item("request_id", error.request_id())?;
     details.set_item("host_id", error.host_id())?;
-    details.set_item("attempts", error.attempts())?;
+    details.set_item("attempts", (error.attempts() > 0).then(|| error.attempts()))?;
     details.set_item("upload_id", error.upload_id())?;
     let exception = class.call((message(error),), Some(&details))?;
     if let Some(note) = kept_note(error.kept()) {

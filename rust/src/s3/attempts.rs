@@ -4,9 +4,11 @@
 //! bounded (R2), and the classes that are cured by a changed request have budgets of their own. It decides; the
 //! funnel in `request.rs` waits and sends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::RetryConfig;
+use crate::credentials::Credentials;
 use crate::s3::retry::Class;
 
 #[derive(Debug, Clone, Default)]
@@ -31,6 +33,8 @@ pub struct Attempts {
     paid: Option<Class>,
     /// Whether the next one must use a new connection.
     pub(super) fresh_connection: bool,
+    /// What the last one was signed with.
+    pub(super) keys: Option<Arc<Credentials>>,
     /// Where a 307 sent this request.
     pub(super) redirected_to: Option<String>,
 }

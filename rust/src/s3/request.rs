@@ -175,6 +175,7 @@ impl S3Client {
         }
         let prepared = self.prepare(request, attempts).await?;
         attempts.begin();
+        attempts.keys.clone_from(&prepared.keys);
         let client = self.http().client(std::mem::take(&mut attempts.fresh_connection))?;
         let sent = Sent::new(request.progress.clone());
         let mut message = reqwest::Request::new(request.method.clone(), prepared.url);
@@ -225,7 +226,11 @@ impl S3Client {
         keys: &Option<Arc<Credentials>>,
     ) -> Result<Answer, Failure> {
         if is_success(request, answer.status()) {
-            let proved = !is_about_bytes(request) || speaks_s3(answer.headers());
+            let proved = if is_about_bytes(request) {
+                speaks_s3(answer.headers())
+            } else {
+                answer.status() != 200 || !is_bodiless(request) || !is_web_page(answer.headers())
+            };
             return if proved { Ok(answer) } else { Err(classify::not_s3(request)) };
         }
         // An error body that breaks off still had a status.
@@ -240,6 +245,10 @@ impl S3Client {
         let Failure { class, error, retry_after, rejected, clock_ahead } = failure;
         let config = &self.config().retry;
         let error = error.with_object(&request.bucket, &request.key).with_attempts(attempts.total());
+        let error = match &attempts.keys {
+            Some(keys) => error.with_texts(|text| keys.hide_in(text)),
+            None => error,
+        };
         let error = if attempts.was_resent() { error.after_resending() } else { error };
         let Verdict::Retry { backoff, costs } = attempts.failed(&class, config) else { return Err(error) };
         if costs {
@@ -286,6 +295,16 @@ impl S3Client {
 fn is_about_bytes(request: &Request) -> bool {
     let plain = request.query.iter().all(|(name, _)| name == "versionId");
     plain && !request.key.is_empty() && request.method != Method::DELETE
+}
+
+/// Whether an answer has nothing that could be read: any server's 200 would do.
+fn is_bodiless(request: &Request) -> bool {
+    request.method == Method::DELETE || request.method == Method::HEAD
+}
+
+fn is_web_page(headers: &HeaderMap) -> bool {
+    let kind = headers.get(http::header::CONTENT_TYPE).map_or(&b""[..], http::HeaderValue::as_bytes);
+    kind.to_ascii_lowercase().starts_with(b"text/html")
 }
 
 /// Whether a success may come from a store at all: a web page has neither an ETag (most often) nor S3's headers.
