@@ -23,6 +23,7 @@ NAMES = (
     "floor-buffered",
     "floor-null",
     "s3z-cli",
+    "s3z-bare",
     "s3z-api",
     "obstore",
     "awscrt",
