@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -146,3 +147,19 @@ def fake_client(fake_s3: FakeS3) -> s3z.Client:
 def command(tmp_path: Path) -> Callable[[Server | None], Command]:
     """Makes runners of `s3z` in `tmp_path`, with the environment of a server."""
     return lambda server=None: Command(tmp_path, server.environment() if server else {})
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MiB."""
+    directory = tmp_path / "small"
+    directory.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(directory)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)

@@ -14,7 +14,7 @@ from s3z._version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from s3z._api import delete, download, exists, head, list, upload
+    from s3z._api import delete, download, exists, head, list, open, put, upload
     from s3z._client import Client
     from s3z._config import TransferConfig
     from s3z._exceptions import (
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         UnsafeKeyError,
     )
     from s3z._types import DownloadResult, HeadResult, ObjectInfo, ProgressEvent, UploadResult, Verification
+    from s3z._writer import ObjectWriter, TextWriter
 
 __all__ = [
     "AccessDeniedError",
@@ -50,9 +51,11 @@ __all__ = [
     "NotFoundError",
     "ObjectChangedError",
     "ObjectInfo",
+    "ObjectWriter",
     "ProgressEvent",
     "S3zError",
     "ServiceError",
+    "TextWriter",
     "ThrottledError",
     "TransferConfig",
     "TransferConnectionError",
@@ -66,13 +69,16 @@ __all__ = [
     "exists",
     "head",
     "list",
+    "open",
+    "put",
     "upload",
 ]
 
 _HOMES = {
-    "_api": ("delete", "download", "exists", "head", "list", "upload"),
+    "_api": ("delete", "download", "exists", "head", "list", "open", "put", "upload"),
     "_client": ("Client",),
     "_config": ("TransferConfig",),
+    "_writer": ("ObjectWriter", "TextWriter"),
     "_types": ("DownloadResult", "HeadResult", "ObjectInfo", "ProgressEvent", "UploadResult", "Verification"),
 }
 

@@ -62,6 +62,8 @@ def _on_default(method: Callable[Concatenate[Client, P], R]) -> Callable[P, R]:
 
 download = _on_default(Client.download)
 upload = _on_default(Client.upload)
+put = _on_default(Client.put)
+open = _on_default(Client.open)
 list = _on_default(Client.list)
 head = _on_default(Client.head)
 exists = _on_default(Client.exists)

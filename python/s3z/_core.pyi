@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TypeAlias, TypedDict, final
 
+from typing_extensions import Buffer
+
 __version__: str
 
 #: access key id, secret access key, session token or None, expiry in seconds since the epoch or None (never)
@@ -47,6 +49,15 @@ class UploadOptions(TypedDict, total=False):
     deadline: float | None
     part_size: int | None
     max_concurrency: int | None
+
+class PutOptions(UploadOptions, total=False):
+    expected_size: int | None
+
+class WriteFileOptions(TypedDict, total=False):
+    overwrite: bool
+    durable: bool
+    direct_io: str | None
+    expected_size: int | None
 
 class TransferReport(TypedDict):
     bytes: int
@@ -143,3 +154,26 @@ def sign(
     amz_date: str,
 ) -> str:
     """The Authorization header for a request, as the core would send it; for checking it against other signers."""
+
+@final
+class Writer:
+    def write(self, data: Buffer) -> int: ...
+    def bytes_written(self) -> int | None: ...
+    def close(self) -> TransferReport: ...
+    def abort(self) -> None: ...
+
+def open_object(
+    client: Client, bucket: str, key: str, options: PutOptions, progress: ProgressFunction | None = None
+) -> Writer: ...
+def open_local(
+    client: Client, destination: bytes, options: WriteFileOptions, progress: ProgressFunction | None = None
+) -> Writer: ...
+def upload_descriptor(
+    client: Client,
+    descriptor: int,
+    name: str,
+    bucket: str,
+    key: str,
+    options: PutOptions,
+    progress: ProgressFunction | None = None,
+) -> TransferReport: ...

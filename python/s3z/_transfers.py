@@ -5,11 +5,10 @@ from __future__ import annotations
 import atexit
 import copy
 import os
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from s3z import _content_type, _core, _headers, _paths, _progress
+from s3z import _core, _paths, _progress
 from s3z._config import check_part_size, one_of, transfer_settings
 from s3z._exceptions import (
     AccessDeniedError,
@@ -21,10 +20,10 @@ from s3z._exceptions import (
     ServiceError,
     ThrottledError,
 )
-from s3z._types import DownloadResult, HeadResult, ObjectInfo, UploadResult, Verification
+from s3z._types import DownloadResult, HeadResult, ObjectInfo, Verification
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from s3z._settings import Settings
 
@@ -32,18 +31,6 @@ _BATCH = 1000
 
 # Transfers of daemon threads are stopped, and clean up, before the interpreter goes.
 atexit.register(_core.stop_all)
-
-
-@dataclass(frozen=True, slots=True)
-class UploadRequest:
-    """One upload as the caller asked for it."""
-
-    source: object
-    destination: str
-    headers: dict[str, Any]
-    extra_args: Mapping[str, Any] | None
-    options: _core.UploadOptions
-    progress: Any
 
 
 def core_client(
@@ -96,9 +83,10 @@ def _etag(etag: str | None) -> str | None:
     return None if etag is None else etag.strip('"')
 
 
-def _watched(
+def watched(
     progress: Any, name: str, call: Callable[[_core.ProgressFunction | None], _core.TransferReport]
 ) -> _core.TransferReport:
+    """What `call` returns, while its progress is shown."""
     watcher = _progress.watch(progress, name)
     if watcher is None:
         return call(None)
@@ -126,52 +114,18 @@ def download(
     if options["verify"] == "auto" and settings.response_checksum_validation.value == "when_required":
         options["verify"] = "off"
     path = _paths.download_path(destination, key)
-    report = _watched(progress, path, lambda watcher: core.download(bucket, key, os.fsencode(path), options, watcher))
+    report = watched(progress, path, lambda watcher: core.download(bucket, key, os.fsencode(path), options, watcher))
     return DownloadResult(
         path=path,
-        **_common(report),
+        **common(report),
         last_modified=moment(report["last_modified"]),
         content_type=report["content_type"],
         storage_class=report["storage_class"],
     )
 
 
-def upload(core: _core.Client, settings: Settings, request: UploadRequest) -> UploadResult:
-    """See `Client.upload`."""
-    path = _source(request.source)
-    bucket, key = object_uri(request.destination)
-    check_part_size(request.options.get("part_size"))
-    wanted, more = _headers.merge(request.headers, request.extra_args)
-    _paths.check_source(path)
-    headers = _headers.build(wanted, more)
-    if wanted.content_type is None:
-        headers.insert(0, ("content-type", _content_type.guess(path)))
-    options = request.options
-    options["headers"] = headers
-    options["if_match"] = wanted.if_match
-    options["if_none_match"] = wanted.if_none_match
-    if wanted.checksum is not None:
-        options["checksum"] = wanted.checksum.lower()
-    elif settings.request_checksum_calculation.value == "when_supported":
-        options["checksum"] = "crc64nvme"
-    else:
-        options["checksum"] = None
-    report = _watched(
-        request.progress, path, lambda watcher: core.upload_file(os.fsencode(path), bucket, key, options, watcher)
-    )
-    return UploadResult(uri=f"s3://{bucket}/{key}", **_common(report))
-
-
-def _source(source: object) -> str:
-    if not isinstance(source, (str, os.PathLike)):
-        raise TypeError(
-            f"source must be the path of a file (str or os.PathLike), not {type(source).__name__}; "
-            "bytes and file objects cannot be uploaded yet"
-        )
-    return _paths.local_path(source, "source")
-
-
-def _common(report: _core.TransferReport) -> dict[str, Any]:
+def common(report: _core.TransferReport) -> dict[str, Any]:
+    """What the results of all transfers have."""
     return {
         "bytes": report["bytes"],
         "seconds": report["seconds"],

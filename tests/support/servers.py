@@ -175,6 +175,14 @@ class FakeS3(Server):
         records: list[dict[str, Any]] = self.do("log", **filters)["records"]
         return records
 
+    def wait_for_log(self, count: int = 1, seconds: float = 20, **filters: Any) -> list[dict[str, Any]]:
+        """The records, once there are so many."""
+        end = time.monotonic() + seconds
+        while len(records := self.log(**filters)) < count:
+            assert time.monotonic() < end, f"{len(records)} of {count} requests came: {filters}"
+            time.sleep(0.005)
+        return records
+
     def uploads(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.do("open_uploads")["uploads"]
         return found

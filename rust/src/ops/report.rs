@@ -1,8 +1,9 @@
 //! What an operation says when it has ended well: what was moved, and what was proved about it.
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use crate::checksum::Kind;
+use crate::ops::multipart::Assembled;
 
 /// What was compared; nothing is called verified that was not (promise 3).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,4 +59,24 @@ pub struct TransferReport {
     pub last_modified: Option<SystemTime>,
     pub content_type: Option<String>,
     pub storage_class: Option<String>,
+}
+
+impl TransferReport {
+    /// Of an object that was stored.
+    pub fn of_upload(assembled: Assembled, bytes: u64, started: Instant) -> Self {
+        let Assembled { stored, parts, attempts, verified } = assembled;
+        Self {
+            bytes,
+            seconds: started.elapsed().as_secs_f64(),
+            etag: stored.etag,
+            version_id: stored.version_id,
+            parts,
+            attempts,
+            resumed_bytes: 0,
+            verified,
+            last_modified: None,
+            content_type: None,
+            storage_class: None,
+        }
+    }
 }

@@ -86,19 +86,23 @@ impl PartSource {
         }
         drop(buffer);
         self.reader.check_unchanged().await?;
-        let (reader, permit, range) = (self.reader, self.permit, self.range);
-        let len = range.end - range.start;
-        let open = Arc::new(move || -> Pin<Box<dyn ChunkSource + Send + Sync>> {
-            Box::pin(FileChunks {
-                reader: reader.clone(),
-                permit: permit.clone(),
-                left: range.clone(),
-                reading: Mutex::new(None),
-            })
-        });
         let sha256 = sha256.map(|hash| hash.finalize().into());
-        Ok(ReadPart { payload: Payload::Reopened { len, open, sha256 }, crc })
+        Ok(ReadPart { payload: reopened(self.reader, self.range, self.permit, sha256), crc })
     }
+}
+
+/// A body that is read anew for each attempt, into the permit's buffers.
+pub fn reopened(reader: Arc<FileReader>, range: Range<u64>, permit: Arc<Permit>, sha256: Option<[u8; 32]>) -> Payload {
+    let len = range.end - range.start;
+    let open = Arc::new(move || -> Pin<Box<dyn ChunkSource + Send + Sync>> {
+        Box::pin(FileChunks {
+            reader: reader.clone(),
+            permit: permit.clone(),
+            left: range.clone(),
+            reading: Mutex::new(None),
+        })
+    });
+    Payload::Reopened { len, open, sha256 }
 }
 
 /// A range cut into buffers.

@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::ops::download::{DownloadRequest, download};
 use crate::ops::engine::Engine;
 use crate::ops::manage;
+use crate::ops::put::PutRequest;
 use crate::ops::stored::Verify;
 use crate::ops::upload::{UploadRequest, upload};
 use crate::s3::client::{CopyRequest, ListRequest, ObjectRef};
@@ -57,7 +58,7 @@ const UPLOAD: [&str; 7] =
     ["if_none_match", "if_match", "checksum", "headers", "deadline", "part_size", "max_concurrency"];
 
 impl Client {
-    fn engine(&self, py: Python<'_>) -> PyResult<Engine> {
+    pub(super) fn engine(&self, py: Python<'_>) -> PyResult<Engine> {
         let made = self.engine.get(|| Engine::new(self.config.clone(), self.signing.clone()));
         made.map_err(|error| to_python(py, error))
     }
@@ -260,6 +261,21 @@ fn upload_request(
     source: PathBuf,
     options: &Options<'_>,
 ) -> PyResult<UploadRequest> {
+    let put = put_request(py, object, options)?;
+    Ok(UploadRequest {
+        source,
+        object: put.object,
+        headers: put.headers,
+        conditions: put.conditions,
+        checksum: put.checksum,
+        deadline: put.deadline,
+        part_size: put.part_size,
+        max_concurrency: put.max_concurrency,
+    })
+}
+
+/// What is said of an object that is to be stored, wherever its bytes come from.
+pub(super) fn put_request(py: Python<'_>, object: ObjectRef, options: &Options<'_>) -> PyResult<PutRequest> {
     let mut conditions = Vec::new();
     for (name, header) in [("if_none_match", "if-none-match"), ("if_match", "if-match")] {
         if let Some(value) = options.get::<String>(name)? {
@@ -273,14 +289,14 @@ fn upload_request(
             Some(Algorithm::from_name(&name).ok_or_else(|| to_python(py, Error::config(text())))?)
         }
     };
-    Ok(UploadRequest {
-        source,
+    Ok(PutRequest {
         object,
         headers: options.get("headers")?.unwrap_or_default(),
         conditions,
         checksum,
         deadline: options.seconds("deadline")?,
         part_size: options.count("part_size")?,
+        expected_size: options.count("expected_size")?,
         max_concurrency: options.number("max_concurrency")?,
     })
 }

@@ -10,6 +10,7 @@ mod listing;
 mod per_process;
 mod runtime;
 mod tools;
+mod writer;
 
 #[expect(unsafe_code, reason = "Python has no safe call for it")]
 fn is_main_interpreter() -> bool {
@@ -33,6 +34,8 @@ mod _core {
     use super::runtime::stop_all;
     #[pymodule_export]
     use super::tools::{defaults, parse_uri, sign};
+    #[pymodule_export]
+    use super::writer::{Writer, open_local, open_object, upload_descriptor};
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "the name Python gives a module's version")]

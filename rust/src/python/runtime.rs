@@ -180,6 +180,24 @@ pub fn wait<T: Send + 'static>(
     }
 }
 
+/// Runs `work` on the runtime while nobody waits for it. It must end soon once `cancel` is set; the exit counts on that.
+pub fn detach(py: Python<'_>, cancel: &Cancel, work: impl Future<Output = ()> + Send + 'static) -> PyResult<()> {
+    let runtime = runtime().map_err(|error| to_python(py, error))?;
+    let live = LIVE.get(|| Ok(Arc::default())).map_err(|error| to_python(py, error))?;
+    let Some(entry) = live.clone().enter(cancel) else { rest(py) };
+    runtime.spawn(async move {
+        let _entry = entry;
+        work.await;
+    });
+    Ok(())
+}
+
+/// A handle for work that starts work of its own.
+pub fn spawner(py: Python<'_>) -> PyResult<impl FnOnce(crate::ops::put::Sender) + Send + 'static> {
+    let runtime = runtime().map_err(|error| to_python(py, error))?;
+    Ok(move |sender: crate::ops::put::Sender| drop(runtime.spawn(sender.run())))
+}
+
 /// A second Ctrl-C, or a store that does not answer, ends the clean-up early: then the exception says what stays.
 fn name_what_is_left(py: Python<'_>, watch: &Watch<'_>, exception: &PyErr) {
     if let Some(upload_id) = watch.progress.unfinished() {

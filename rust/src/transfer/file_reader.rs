@@ -27,7 +27,7 @@ pub struct FileReader {
 const LANES_PER_FILE: usize = 2;
 
 struct Source {
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
     identity: Identity,
 }
@@ -59,6 +59,13 @@ impl FileReader {
         let lanes = lanes.pick_some(LANES_PER_FILE);
         let source = lanes[0].call(move || Source::open(path)).await?;
         Ok(Self { source: Arc::new(source), lanes, turn: AtomicUsize::new(0) })
+    }
+
+    /// A file of ours that has no name, so that nobody can change it.
+    pub fn of_unlinked(file: Arc<File>, directory: PathBuf, lane: Lane) -> Self {
+        let identity = Identity { device: 0, inode: 0, size: 0, mtime: (0, 0) };
+        let source = Source { file, path: directory, identity };
+        Self { source: Arc::new(source), lanes: vec![lane], turn: AtomicUsize::new(0) }
     }
 
     pub fn size(&self) -> u64 {
@@ -106,7 +113,7 @@ impl Source {
             return Err(Error::local_text(&path, Errno::INVAL, "not a regular file"));
         }
         let identity = Identity::of(&metadata);
-        Ok(Self { file, path, identity })
+        Ok(Self { file: Arc::new(file), path, identity })
     }
 
     fn read_exact(&self, mut into: &mut [u8], mut offset: u64) -> Result<()> {

@@ -122,6 +122,36 @@ pub fn upload_part_size(size: u64, explicit: Option<u64>) -> Result<u64> {
     }
 }
 
+/// How large the parts of a stream are, whose length nobody knows (U6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schedule {
+    /// All the same: the length was foretold.
+    Fixed(u64),
+    /// Twice as large after every thousand parts, from this size on.
+    Growing(u64),
+}
+
+impl Schedule {
+    /// `expected` is how much will come, if that is known; `explicit` the size of the first part, or of all.
+    pub fn new(expected: Option<u64>, explicit: Option<u64>) -> Result<Self> {
+        let part_size = upload_part_size(expected.unwrap_or(0), explicit)?;
+        Ok(if expected.is_some() { Self::Fixed(part_size) } else { Self::Growing(part_size) })
+    }
+
+    /// Of the part with this number; S3 counts from 1.
+    pub fn size(self, number: u32) -> u64 {
+        match self {
+            Self::Fixed(size) => size,
+            Self::Growing(size) => {
+                let doublings = number.saturating_sub(1) / PARTS_OF_ONE_SIZE;
+                size.checked_shl(doublings).filter(|grown| grown >> doublings == size).unwrap_or(MAX_PART).min(MAX_PART)
+            }
+        }
+    }
+}
+
+const PARTS_OF_ONE_SIZE: u32 = 1000;
+
 /// The range size for a download: what was asked for, as it is; any size works for a GET.
 pub fn download_part_size(explicit: Option<u64>) -> u64 {
     explicit.unwrap_or(AUTO_PART)
@@ -233,6 +263,20 @@ mod tests {
         }
         let text = upload_part_size(50_000 * MIB + 1, Some(5 * MIB)).unwrap_err().to_string();
         assert!(text.contains("6 MiB"), "{text}");
+    }
+
+    /// U6: from 8 MiB on 7 TiB and more fit into 10,000 parts; an explicit size that cannot work is refused.
+    #[test]
+    fn parts_of_a_stream_grow() {
+        let growing = Schedule::new(None, None).unwrap();
+        let sizes = [1, 1000, 1001, 2001, 9001, 10_000].map(|number| growing.size(number) / MIB);
+        assert_eq!(sizes, [8, 8, 16, 32, 4096, 4096]);
+        let all: u64 = (1..=10_000).map(|number| growing.size(number)).sum();
+        assert!(all > 7 << 40);
+        assert_eq!(Schedule::new(None, Some(MAX_PART)).unwrap().size(10_000), MAX_PART);
+        assert_eq!(Schedule::new(Some(80_001 * MIB), None).unwrap().size(10_000), 9 * MIB);
+        assert!(Schedule::new(None, Some(5 * MIB - 1)).is_err());
+        assert!(Schedule::new(Some(100 * GIB), Some(5 * MIB)).is_err());
     }
 
     proptest! {

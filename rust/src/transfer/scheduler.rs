@@ -9,7 +9,7 @@ use crate::config::{BUFFER_SIZE, KIB, TransferConfig};
 use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use crate::sync::{Arc, Notify, OwnedSemaphorePermit, Semaphore};
-use crate::transfer::buffers::{Buffer, Pool};
+use crate::transfer::buffers::{Buffer, Lease, Pool};
 
 pub struct Scheduler {
     /// One semaphore permit for each KiB.
@@ -49,6 +49,16 @@ impl Scheduler {
             _request: request,
             _slot: slot,
         })
+    }
+
+    /// A buffer that nothing is charged for: the caller bounds how many there are.
+    pub fn loose_buffer(&self) -> Result<Buffer> {
+        Buffer::take(&self.pool, None).ok_or_else(Error::no_memory)
+    }
+
+    /// The same, with what is given back after it.
+    pub fn leased_buffer(&self, lease: Lease) -> Result<Buffer> {
+        Buffer::take(&self.pool, Some(lease)).ok_or_else(Error::no_memory)
     }
 
     /// Blocks that were allocated and are not on loan.

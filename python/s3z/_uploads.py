@@ -1,0 +1,262 @@
+"""The operations behind the writing methods of `Client`: files, bytes, file objects, iterables and writers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from s3z import _content_type, _core, _headers, _paths, _progress
+from s3z._config import check_part_size
+from s3z._transfers import common, object_uri, watched
+from s3z._types import UploadResult
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from s3z._settings import Settings
+    from s3z._writer import ObjectWriter, TextWriter
+
+_MODES = {
+    "wb": (False, False), "bw": (False, False), "xb": (True, False), "bx": (True, False),
+    "w": (False, True), "wt": (False, True), "tw": (False, True),
+    "x": (True, True), "xt": (True, True), "tx": (True, True),
+}  # fmt: skip
+#: options of `open` that speak of an object, and those that speak of a local file
+_LOCAL = ("durable", "direct_io", "overwrite")
+
+
+class PutOptions(TypedDict, total=False):
+    """What may be said of an object that is to be stored; see `Client.upload`."""
+
+    if_none_match: str | None
+    if_match: str | None
+    checksum: str | None
+    content_type: str | None
+    metadata: Mapping[str, str] | None
+    storage_class: str | None
+    sse: str | None
+    sse_kms_key_id: str | None
+    tags: Mapping[str, str] | str | None
+    acl: str | None
+    cache_control: str | None
+    content_encoding: str | None
+    content_disposition: str | None
+    expires: datetime | str | None
+    extra_args: Mapping[str, Any] | None
+    part_size: int | None
+    max_concurrency: int | None
+    deadline: float | None
+
+
+class OpenOptions(PutOptions, total=False):
+    """The same, and what may be said of a local file; see `Client.open`."""
+
+    durable: bool
+    direct_io: str
+    overwrite: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRequest:
+    """One upload as the caller asked for it."""
+
+    source: object
+    destination: str
+    options: PutOptions
+    expected_size: int | None
+    progress: Any
+
+
+def upload(core: _core.Client, settings: Settings, request: UploadRequest) -> UploadResult:
+    """See `Client.upload`."""
+    if not isinstance(request.source, (str, os.PathLike)):
+        return _upload_stream(core, settings, request)
+    path = _paths.local_path(request.source, "source")
+    bucket, key = object_uri(request.destination)
+    options = _core_options(settings, request.options, None)
+    _paths.check_source(path)
+    if not any(name == "content-type" for name, _ in options["headers"]):
+        options["headers"].insert(0, ("content-type", _content_type.guess(path)))
+    report = watched(
+        request.progress, path, lambda watcher: core.upload_file(os.fsencode(path), bucket, key, options, watcher)
+    )
+    return UploadResult(uri=f"s3://{bucket}/{key}", **common(report))
+
+
+def _upload_stream(core: _core.Client, settings: Settings, request: UploadRequest) -> UploadResult:
+    from s3z._writer import feed, is_bytes_like, length
+
+    source = request.source
+    if not (is_bytes_like(source) or hasattr(source, "read") or hasattr(source, "__iter__")):
+        raise TypeError(
+            "source must be a path, bytes-like, a binary file object or an iterable of bytes, "
+            f"not {type(source).__name__}"
+        )
+    expected = length(source) if request.expected_size is None else request.expected_size
+    writer = open_object(core, settings, request.destination, request.options, expected, request.progress)
+    with writer:
+        feed(writer, source)
+    assert writer.result is not None
+    return writer.result
+
+
+def put(core: _core.Client, settings: Settings, uri: str, data: Any, options: PutOptions) -> UploadResult:
+    """See `Client.put`."""
+    from s3z._writer import is_bytes_like
+
+    if not is_bytes_like(data):
+        raise TypeError(f"data must be bytes-like, not {type(data).__name__}; `upload` takes files and iterables")
+    return _upload_stream(core, settings, UploadRequest(data, uri, options, None, None))
+
+
+def upload_descriptor(
+    core: _core.Client, settings: Settings, descriptor: int, name: str, request: UploadRequest
+) -> UploadResult:
+    """Store what a descriptor gives until its end.
+
+    Args:
+        core: the client.
+        settings: of the client.
+        descriptor: open for reading.
+        name: what errors call it.
+        request: `source` is not used.
+    """
+    bucket, key = object_uri(request.destination)
+    options = _core_options(settings, request.options, key)
+    if request.expected_size is not None:
+        options["expected_size"] = request.expected_size
+    report = watched(
+        request.progress,
+        name,
+        lambda watcher: _core.upload_descriptor(core, descriptor, name, bucket, key, options, watcher),
+    )
+    return UploadResult(uri=f"s3://{bucket}/{key}", **common(report))
+
+
+def open_object(
+    core: _core.Client, settings: Settings, uri: str, options: PutOptions, expected: int | None, progress: Any
+) -> ObjectWriter:
+    """A writer of an object.
+
+    Args:
+        core: the client.
+        settings: of the client.
+        uri: of the object.
+        options: as the caller said them.
+        expected: bytes that will come, if that is known.
+        progress: see `s3z._progress`.
+    """
+    from s3z._writer import ObjectWriter
+
+    bucket, key = object_uri(uri)
+    chosen = _core_options(settings, options, key)
+    if expected is not None:
+        chosen["expected_size"] = expected
+    watcher = _progress.watch(progress, uri)
+
+    def result(report: _core.TransferReport) -> UploadResult:
+        return UploadResult(uri=uri, **common(report))
+
+    return ObjectWriter(_core.open_object(core, bucket, key, chosen, watcher), uri, result, watcher)
+
+
+def open_writer(
+    core: _core.Client,
+    settings: Settings,
+    target: str | os.PathLike[str],
+    mode: str,
+    text: Mapping[str, Any],
+    request: tuple[OpenOptions, int | None, Any],
+) -> ObjectWriter | TextWriter:
+    """See `Client.open`; `text` has encoding, errors and newline.
+
+    Raises:
+        ValueError: the mode is none of those, or an option does not go with it.
+    """
+    from s3z._writer import TextWriter
+
+    if mode not in _MODES:
+        raise ValueError(f'mode must be "wb", "xb", "w", "x", "wt" or "xt", not "{mode}"')
+    create_only, is_text = _MODES[mode]
+    if not is_text and any(value is not None for value in text.values()):
+        raise ValueError("encoding, errors and newline go with text modes only")
+    options, expected, progress = request
+    if isinstance(target, str) and target.startswith("s3://"):
+        writer = _open_object(core, settings, target, create_only, options, expected, progress)
+    else:
+        writer = _open_local(core, settings, target, create_only, options, expected, progress)
+    return TextWriter(writer, **text) if is_text else writer
+
+
+def _open_object(
+    core: _core.Client,
+    settings: Settings,
+    uri: str,
+    create_only: bool,
+    options: OpenOptions,
+    expected: int | None,
+    progress: Any,
+) -> ObjectWriter:
+    for name in _LOCAL:
+        if name in options:
+            raise ValueError(f"{name} goes with a local file only")
+    chosen: Any = dict(options)
+    if create_only:
+        if chosen.get("if_none_match") not in (None, "*"):
+            raise ValueError('if_none_match of a writer that only creates is "*"')
+        chosen["if_none_match"] = "*"
+    return open_object(core, settings, uri, chosen, expected, progress)
+
+
+def _open_local(
+    core: _core.Client,
+    settings: Settings,
+    target: str | os.PathLike[str],
+    create_only: bool,
+    options: OpenOptions,
+    expected: int | None,
+    progress: Any,
+) -> ObjectWriter:
+    from s3z._writer import ObjectWriter
+
+    path = _paths.local_path(target, "path")
+    for name in options:
+        if name not in _LOCAL:
+            raise ValueError(f"{name} goes with an object only")
+    direct_io = options.get("direct_io", "auto")
+    chosen: _core.WriteFileOptions = {
+        "overwrite": options.get("overwrite", True) and not create_only,
+        "durable": options.get("durable", settings.durable),
+        "direct_io": None if direct_io == "auto" else direct_io,
+        "expected_size": expected,
+    }
+    watcher = _progress.watch(progress, path)
+
+    def result(report: _core.TransferReport) -> UploadResult:
+        return UploadResult(uri=path, **common(report))
+
+    return ObjectWriter(_core.open_local(core, os.fsencode(path), chosen, watcher), path, result, watcher)
+
+
+def _core_options(settings: Settings, options: PutOptions, key: str | None) -> _core.PutOptions:
+    """The words of the core; with a key, the content type is by its extension."""
+    words: dict[str, Any] = dict.fromkeys(PutOptions.__annotations__) | dict(options)
+    extra_args = words.pop("extra_args")
+    chosen: _core.PutOptions = {name: words.pop(name) for name in ("part_size", "max_concurrency", "deadline")}  # type: ignore[assignment]
+    check_part_size(chosen["part_size"])
+    wanted, more = _headers.merge(words, extra_args)
+    headers = _headers.build(wanted, more)
+    if key is not None and wanted.content_type is None:
+        headers.insert(0, ("content-type", _content_type.by_extension(key) or "application/octet-stream"))
+    chosen["headers"] = headers
+    chosen["if_match"] = wanted.if_match
+    chosen["if_none_match"] = wanted.if_none_match
+    if wanted.checksum is not None:
+        chosen["checksum"] = wanted.checksum.lower()
+    elif settings.request_checksum_calculation.value == "when_supported":
+        chosen["checksum"] = "crc64nvme"
+    else:
+        chosen["checksum"] = None
+    return chosen

@@ -1,0 +1,208 @@
+"""The methods of a client that write: files, bytes and streams to objects, and their removal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from s3z import _transfers, _uploads
+from s3z._reading import Reading
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+    from typing import IO, Unpack
+
+    from _typeshed import ReadableBuffer as Buffer
+
+    from s3z._types import UploadResult
+    from s3z._writer import ObjectWriter, TextWriter
+
+
+class Writing(Reading):
+    """Uploads from anywhere, writers, and removal."""
+
+    def upload(
+        self,
+        source: str | os.PathLike[str] | Buffer | IO[bytes] | Iterable[Buffer],
+        destination: str,
+        *,
+        if_none_match: str | None = None,
+        if_match: str | None = None,
+        checksum: str | None = None,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        storage_class: str | None = None,
+        sse: str | None = None,
+        sse_kms_key_id: str | None = None,
+        tags: Mapping[str, str] | str | None = None,
+        acl: str | None = None,
+        cache_control: str | None = None,
+        content_encoding: str | None = None,
+        content_disposition: str | None = None,
+        expires: datetime | str | None = None,
+        extra_args: Mapping[str, Any] | None = None,
+        part_size: int | None = None,
+        expected_size: int | None = None,
+        max_concurrency: int | None = None,
+        deadline: float | None = None,
+        progress: Any = None,
+    ) -> UploadResult:
+        """Send a file or what a program gives; the object appears complete and checked, or not at all.
+
+        Args:
+            source: the path of a regular file; bytes-like; a binary file object, read from where it stands to its end;
+                or an iterable of bytes-like. What it raises comes out as it is, and nothing is stored.
+            destination: `s3://bucket/key`, literally.
+            if_none_match: `*` refuses to replace an object.
+            if_match: the ETag of the object that may be replaced.
+            checksum: the algorithm stored with the object; None is as configured, which is `crc64nvme`.
+            content_type: None is by the extension of the file, else by a look at its first 512 bytes; by the key alone
+                if there is no file.
+            metadata: the user's own; names and values in visible ASCII.
+            storage_class: such as `STANDARD_IA`.
+            sse: `AES256`, `aws:kms` or `aws:kms:dsse`.
+            sse_kms_key_id: the key for it.
+            tags: names and values, or text in the form of a query.
+            acl: a canned ACL, such as `bucket-owner-full-control`.
+            cache_control: header of that name.
+            content_encoding: header of that name. The bytes are sent as they are.
+            content_disposition: header of that name.
+            expires: header of that name; a datetime without a zone is UTC.
+            extra_args: boto3's `ExtraArgs`, such as `{"StorageClass": "STANDARD_IA"}`.
+            part_size: bytes of one part, 5 MiB to 5 GiB; None leaves it to s3z. Where the length is not known
+                it is that of the first thousand, and doubles after every thousand.
+            expected_size: bytes that a file object or iterable will about give, for the size of the parts.
+            max_concurrency: parts in flight; None leaves it to s3z.
+            deadline: seconds for the whole call; None is no limit.
+            progress: None, True, a callable, a tqdm or rich object, an fsspec Callback (see `s3z._progress`).
+
+        Returns:
+            What was written, how it went, and what was proved about the content.
+
+        Raises:
+            TypeError: the source is nothing of that, or gives text.
+            NotFoundError: no such bucket.
+            AccessDeniedError: the store refused.
+            AlreadyExistsError: `if_none_match` does not hold.
+            ObjectChangedError: `if_match` does not hold.
+            IntegrityError: the source changed while it was read, or a checksum is wrong.
+            ConfigError: an argument is malformed, out of range, or cannot be honoured.
+            OSError: the source is missing, a directory, or cannot be read.
+
+        Example:
+            >>> result = s3z.upload("hello.txt", "s3://examples/hello.txt", metadata={"made-by": "me"})
+            >>> result.uri, result.bytes
+            ('s3://examples/hello.txt', 6)
+
+        See also https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
+        """
+        options: _uploads.PutOptions = {
+            "if_none_match": if_none_match,
+            "if_match": if_match,
+            "checksum": checksum,
+            "content_type": content_type,
+            "metadata": metadata,
+            "storage_class": storage_class,
+            "sse": sse,
+            "sse_kms_key_id": sse_kms_key_id,
+            "tags": tags,
+            "acl": acl,
+            "cache_control": cache_control,
+            "content_encoding": content_encoding,
+            "content_disposition": content_disposition,
+            "expires": expires,
+            "extra_args": extra_args,
+            "part_size": part_size,
+            "max_concurrency": max_concurrency,
+            "deadline": deadline,
+        }
+        request = _uploads.UploadRequest(source, destination, options, expected_size, progress)
+        return _uploads.upload(self._native(), self._settings, request)
+
+    def put(self, uri: str, data: Buffer, **options: Unpack[_uploads.PutOptions]) -> UploadResult:
+        """Store bytes as one object. `bytes` are sent from where they are, without a copy.
+
+        Args:
+            uri: `s3://bucket/key`, literally.
+            data: bytes-like and contiguous.
+            options: `content_type`, `metadata`, `if_none_match` and the other words of `upload`.
+
+        Returns:
+            What was written, how it went, and what was proved about the content.
+
+        Raises:
+            TypeError: the data is not bytes-like.
+            AlreadyExistsError: `if_none_match` does not hold.
+            ConfigError: an argument is malformed, out of range, or cannot be honoured.
+
+        Example:
+            >>> s3z.put("s3://examples/greeting.txt", b"hello").bytes
+            5
+
+        See also https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
+        """
+        return _uploads.put(self._native(), self._settings, uri, data, options)
+
+    def open(
+        self,
+        target: str | os.PathLike[str],
+        mode: str,
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        expected_size: int | None = None,
+        progress: Any = None,
+        **options: Unpack[_uploads.OpenOptions],
+    ) -> ObjectWriter | TextWriter:
+        r"""A file open for writing: an object, or a local file with the same promise. Only a clean end makes it.
+
+        Parts leave while more is written; the memory it takes does not grow with what is written.
+
+        Args:
+            target: `s3://bucket/key`, literally, or a local path.
+            mode: `wb`, or `xb` for an object or file that must not exist yet; `w`, `wt`, `x`, `xt` for text.
+            encoding: of text; None is the locale's, as with the builtin.
+            errors: of text, as with the builtin.
+            newline: of text, as with the builtin.
+            expected_size: bytes that will about be written, for the size of the parts; without it they grow.
+            progress: None, True, a callable, a tqdm or rich object, an fsspec Callback (see `s3z._progress`).
+            options: of an object the words of `upload`, such as `content_type` and `part_size`; of a local file
+                `durable`, `direct_io` and `overwrite`.
+
+        Returns:
+            A writer: a binary file object with `bytes_written`, `abort()` and, once it is closed, `result`; in text
+            modes an `io.TextIOWrapper` over one.
+
+        Raises:
+            ValueError: the mode is none of those, or an option does not go with the target.
+            ConfigError: an argument is malformed, out of range, or cannot be honoured.
+            OSError: the local file cannot be made.
+
+        Example:
+            >>> with s3z.open("s3://examples/log.txt", "wt") as file:
+            ...     _ = file.write("first\n")
+            >>> s3z.head("s3://examples/log.txt").size
+            6
+        """
+        text = {"encoding": encoding, "errors": errors, "newline": newline}
+        request = (options, expected_size, progress)
+        return _uploads.open_writer(self._native(), self._settings, target, mode, text, request)
+
+    def delete(self, uris: str | Iterable[str], *, version_id: str | None = None) -> None:
+        """Remove one object or many. An object that is not there counts as removed.
+
+        Args:
+            uris: one `s3://bucket/key`, or an iterable of them, which is read as it goes, in batches of 1000.
+            version_id: of a single object; None removes the current version.
+
+        Raises:
+            BatchError: some of many could not be removed; `failures` has one exception for each.
+            AccessDeniedError: the store refused to remove a single object.
+            ConfigError: a URI is malformed or has no key.
+
+        Example:
+            >>> s3z.delete(["s3://examples/old.txt", "s3://examples/older.txt"])
+        """
+        _transfers.delete(self._native(), uris, version_id)

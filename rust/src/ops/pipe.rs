@@ -1,0 +1,114 @@
+//! An object from a pipe: what a descriptor gives, until its end (cli.md, `pipe`).
+//!
+//! The descriptor is read on a thread of its own, since nobody knows how long a producer will be silent; every wait there is a
+//! slice, after which it looks whether it is still wanted. Blocks are read into and sent without a copy.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::ops::engine::{Engine, unless_cancelled};
+use crate::ops::put::{ObjectWriter, PutRequest};
+use crate::ops::report::TransferReport;
+use crate::progress::{Cancel, Progress};
+use crate::transfer::buffers::Buffer;
+use crate::transfer::lanes::Lane;
+
+/// A silent producer is asked so often whether it has anything to say.
+const SLICE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+/// More of a pipe's own buffer means fewer switches between its two ends.
+const PIPE_SIZE: usize = 1 << 20;
+
+pub struct PipeRequest {
+    pub source: OwnedFd,
+    /// What errors call it.
+    pub name: PathBuf,
+    pub put: PutRequest,
+}
+
+/// Reads to the end and stores what came. `spawn` runs the end that speaks to the store.
+pub async fn pipe(
+    engine: &Engine,
+    request: PipeRequest,
+    progress: Arc<Progress>,
+    cancel: &Cancel,
+    spawn: impl FnOnce(crate::ops::put::Sender),
+) -> Result<TransferReport> {
+    let PipeRequest { source, name, put } = request;
+    let (mut writer, sender) = ObjectWriter::open(engine, put, progress, cancel.clone())?;
+    spawn(sender);
+    let source = Arc::new(Source { descriptor: source, name, cancel: cancel.clone() });
+    let lane = Lane::start("s3z-stdin")?;
+    match unless_cancelled(cancel, pump(&mut writer, &source, &lane)).await {
+        Ok(()) => writer.finish().await,
+        Err(error) => {
+            cancel.trigger();
+            match writer.abort().await {
+                Err(left) => Err(error.with_upload_id(left.upload_id().unwrap_or_default())),
+                Ok(()) => Err(error),
+            }
+        }
+    }
+}
+
+async fn pump(writer: &mut ObjectWriter, source: &Arc<Source>, lane: &Lane) -> Result<()> {
+    // Larger where the system allows it; as it is where it does not, or where it is no pipe.
+    let _ = rustix::pipe::fcntl_setpipe_size(&source.descriptor, PIPE_SIZE);
+    loop {
+        let (block, len) = writer.block().await?;
+        let source = source.clone();
+        let (block, at_end) = lane.call(move || source.fill(block, len)).await?;
+        if !block.is_empty() {
+            writer.write_block(block).await?;
+        }
+        if at_end {
+            return Ok(());
+        }
+    }
+}
+
+struct Source {
+    descriptor: OwnedFd,
+    name: PathBuf,
+    cancel: Cancel,
+}
+
+impl Source {
+    /// Reads `len` bytes, fewer only at the end; whether that has come.
+    fn fill(&self, mut block: Buffer, len: usize) -> Result<(Buffer, bool)> {
+        let mut filled = 0;
+        while filled < len {
+            self.wait()?;
+            match rustix::io::read(self.descriptor.as_fd(), &mut block.whole()[filled..len]) {
+                Ok(0) => {
+                    block.set_len(filled);
+                    return Ok((block, true));
+                }
+                Ok(read) => filled += read,
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(errno) => return Err(Error::local_errno(&self.name, errno)),
+            }
+        }
+        block.set_len(filled);
+        Ok((block, false))
+    }
+
+    /// Returns when a read would not wait; a file and a device that cannot be polled never do.
+    fn wait(&self) -> Result<()> {
+        loop {
+            if self.cancel.is_set() {
+                return Err(Error::cancelled());
+            }
+            match poll(&mut [PollFd::new(&self.descriptor, PollFlags::IN)], Some(&SLICE)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(errno) => return Err(Error::local_errno(&self.name, errno)),
+            }
+        }
+    }
+}
