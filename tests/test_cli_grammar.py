@@ -456,7 +456,6 @@ def test_usage_errors_are_json_when_asked():
         (["dir/", "s3://b/q/"], "not available yet"),
         (["s3://b/*", "out"], "not available yet"),
         (["s3://b/k", "s3://b/l"], "not available yet"),
-        (["-", "s3://b/l"], "not available yet"),
         (["s3://b/l", "-"], "not available yet"),
     ],
 )

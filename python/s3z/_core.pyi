@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import TypeAlias, TypedDict, final
 
-from typing_extensions import Buffer
-
 __version__: str
 
 #: access key id, secret access key, session token or None, expiry in seconds since the epoch or None (never)
@@ -41,17 +39,17 @@ class DownloadOptions(TypedDict, total=False):
     max_concurrency: int | None
     set_mtime: bool
 
-class UploadOptions(TypedDict, total=False):
+class PutOptions(TypedDict, total=False):
+    """`upload_file`, which knows the size, takes no `expected_size`."""
+
     if_none_match: str | None
     if_match: str | None
     checksum: str | None
     headers: list[tuple[str, str]]
     deadline: float | None
     part_size: int | None
-    max_concurrency: int | None
-
-class PutOptions(UploadOptions, total=False):
     expected_size: int | None
+    max_concurrency: int | None
 
 class WriteFileOptions(TypedDict, total=False):
     overwrite: bool
@@ -118,7 +116,7 @@ class Client:
         source: bytes,
         bucket: str,
         key: str,
-        options: UploadOptions,
+        options: PutOptions,
         progress: ProgressFunction | None = None,
     ) -> TransferReport: ...
     def list_objects(
@@ -157,7 +155,7 @@ def sign(
 
 @final
 class Writer:
-    def write(self, data: Buffer) -> int: ...
+    def write(self, data: bytes | bytearray | memoryview) -> int: ...
     def bytes_written(self) -> int | None: ...
     def close(self) -> TransferReport: ...
     def abort(self) -> None: ...

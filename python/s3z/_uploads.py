@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -89,6 +90,8 @@ def _upload_stream(core: _core.Client, settings: Settings, request: UploadReques
     from s3z._writer import feed, is_bytes_like, length
 
     source = request.source
+    if type(source) is io.FileIO:
+        return _upload_descriptor(core, settings, source, request)
     if not (is_bytes_like(source) or hasattr(source, "read") or hasattr(source, "__iter__")):
         raise TypeError(
             "source must be a path, bytes-like, a binary file object or an iterable of bytes, "
@@ -111,28 +114,28 @@ def put(core: _core.Client, settings: Settings, uri: str, data: Any, options: Pu
     return _upload_stream(core, settings, UploadRequest(data, uri, options, None, None))
 
 
-def upload_descriptor(
-    core: _core.Client, settings: Settings, descriptor: int, name: str, request: UploadRequest
+def _upload_descriptor(
+    core: _core.Client, settings: Settings, source: io.FileIO, request: UploadRequest
 ) -> UploadResult:
-    """Store what a descriptor gives until its end.
+    """A raw file is nothing but its descriptor, which the core reads faster: a pipe, standard input."""
+    from s3z._writer import length
 
-    Args:
-        core: the client.
-        settings: of the client.
-        descriptor: open for reading.
-        name: what errors call it.
-        request: `source` is not used.
-    """
+    if not source.readable():
+        raise io.UnsupportedOperation("the source is not open for reading")
     bucket, key = object_uri(request.destination)
     options = _core_options(settings, request.options, key)
-    if request.expected_size is not None:
-        options["expected_size"] = request.expected_size
+    options["expected_size"] = length(source) if request.expected_size is None else request.expected_size
+    name = os.fsdecode(source.name) if isinstance(source.name, (str, bytes)) else _descriptor_name(source.fileno())
     report = watched(
         request.progress,
         name,
-        lambda watcher: _core.upload_descriptor(core, descriptor, name, bucket, key, options, watcher),
+        lambda watcher: _core.upload_descriptor(core, source.fileno(), name, bucket, key, options, watcher),
     )
     return UploadResult(uri=f"s3://{bucket}/{key}", **common(report))
+
+
+def _descriptor_name(descriptor: int) -> str:
+    return "<stdin>" if descriptor == 0 else f"<descriptor {descriptor}>"
 
 
 def open_object(

@@ -66,7 +66,11 @@ class Command:
             [*changes.pop("program", [SCRIPT]), *arguments],
             cwd=changes.pop("cwd", self.directory),
             env={**self.environment, **changes.pop("env", {})},
-            stdin=subprocess.DEVNULL,
+            **(
+                {"input": changes.pop("input")}
+                if "input" in changes
+                else {"stdin": changes.pop("stdin", subprocess.DEVNULL)}
+            ),
             capture_output=True,
             timeout=100,
             check=False,
@@ -86,7 +90,7 @@ class Command:
             [SCRIPT, *arguments],
             cwd=self.directory,
             env={**self.environment, **changes.pop("env", {})},
-            stdin=subprocess.DEVNULL,
+            stdin=changes.pop("stdin", subprocess.DEVNULL),
             stdout=changes.pop("stdout", subprocess.PIPE),
             stderr=changes.pop("stderr", subprocess.PIPE),
             **changes,

@@ -12,6 +12,7 @@ usage: s3z [global options] COMMAND [options] ARGS
 commands:
   cp SRC DST   copy one object: a file to S3, or from S3 to a file
   ls [ARG]     list buckets, or what a bucket, prefix or wildcard holds
+  pipe DST     standard input to one object, sent while it comes
 
 examples:
   s3z ls
@@ -29,14 +30,33 @@ copy one object: a file to S3, or from S3 to a file
 
 usage: s3z [global options] cp [options] SRC DST
 
-A destination that is a bucket, a prefix (ends in `/`) or a directory gets the base
-name of the source. A download appears under its name only once it is complete and
-checked; an upload appears complete, or not at all.
+SRC may be `-`, standard input (see `s3z pipe --help`). A destination that is a bucket,
+a prefix (ends in `/`) or a directory gets the base name of the source. A download
+appears under its name only once it is complete and checked; an upload appears
+complete, or not at all.
 
 examples:
   s3z cp s3://bucket/data.bin .                  the file data.bin, here
   s3z cp report.pdf s3://bucket/2026/            the object 2026/report.pdf
   s3z cp -n --storage-class STANDARD_IA a.tar s3://bucket/a.tar
+""",
+    "pipe": """\
+standard input to one object, sent while it comes
+
+usage: s3z [global options] pipe [options] DST
+
+DST is one object. No size is needed beforehand: parts leave as they fill and grow
+after every thousand, and the memory stays the same. The object appears complete when
+the input ends, or not at all. If the program before it dies, the input ends as well,
+and half an object is stored, whatever `set -o pipefail` says afterwards; the last
+example (bash) stores nothing then.
+
+examples:
+  s3z pipe s3://bucket/notes.txt < notes.txt
+  s3z pipe -p 64 s3://bucket/dir.tar < <(tar c dir)
+  s3z pipe --expected-size 200G s3://bucket/db.zst < <(pg_dump db | zstd)
+  exec 3> >(exec s3z pipe s3://bucket/new)
+  if make-data >&3; then exec 3>&-; else kill $!; fi; wait $!
 """,
     "ls": """\
 list buckets, or what a bucket, prefix or wildcard holds

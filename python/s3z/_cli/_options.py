@@ -94,6 +94,11 @@ def part_size(text: str) -> int | None:
     return size
 
 
+def expected_size(text: str) -> int:
+    """Bytes of `--expected-size`."""
+    return parse_size(text)
+
+
 def memory_size(text: str) -> int:
     """Bytes of `--memory-limit`."""
     size = parse_size(text)
@@ -183,14 +188,17 @@ GLOBAL = (
     Option("version", "the version"),
 )
 
-CP = (
+_PARTS = (
     Option("concurrency", "parts in flight; 1 downloads by one plain GET (default auto)", "N|auto", short="c",
            convert=auto_or_count),
     Option("part-size", "size of a part; a bare number is MiB (default auto)", "SIZE|auto", short="p",
            aliases=("chunk-size",), convert=part_size),
+    Option("expected-size", "from stdin: how much will about come, for the size of the parts", "SIZE",
+           convert=expected_size),
     Option("no-clobber", "skip what is there already", short="n", aliases=("no-overwrite",)),
-    Option("version-id", "the version to download", "ID", convert=not_empty),
-    Option("raw", "take * and ? as ordinary characters"),
+)  # fmt: skip
+#: of the object that is made
+_OBJECT = (
     Option("storage-class", "storage class of the object", "CLASS", convert=not_empty),
     Option("acl", "canned ACL of the object", "ACL", convert=not_empty),
     Option("sse", "encryption at the store", "AES256|aws:kms|aws:kms:dsse",
@@ -202,6 +210,13 @@ CP = (
     Option("content-disposition", "Content-Disposition of the object", "TEXT", convert=not_empty),
     Option("cache-control", "Cache-Control of the object", "TEXT", convert=not_empty),
     Option("expires", "Expires of the object", "RFC3339", convert=rfc3339),
+)  # fmt: skip
+_RAW = Option("raw", "take * and ? as ordinary characters")
+CP = (
+    *_PARTS,
+    Option("version-id", "the version to download", "ID", convert=not_empty),
+    _RAW,
+    *_OBJECT,
     Option("verify", "downloads: compare with the stored checksum (default auto)", "auto|require|off",
            convert=choice("auto", "require", "off")),
     Option("no-verify", "the same as --verify=off", stands_for=("verify", "off")),
@@ -210,6 +225,7 @@ CP = (
     Option("direct-io", "downloads: write past the page cache (default auto)", "auto|on|off",
            convert=choice("auto", "on", "off")),
 )  # fmt: skip
+PIPE = (*_PARTS, _RAW, *_OBJECT)
 
 LS = (
     Option("etag", "show ETags", short="e"),
@@ -221,6 +237,6 @@ LS = (
 )
 
 #: command → its options, least and most arguments
-COMMANDS: dict[str, tuple[tuple[Option, ...], int, int]] = {"cp": (CP, 2, 2), "ls": (LS, 0, 1)}
+COMMANDS: dict[str, tuple[tuple[Option, ...], int, int]] = {"cp": (CP, 2, 2), "ls": (LS, 0, 1), "pipe": (PIPE, 1, 1)}
 #: options given in pairs that exclude each other
 EXCLUDING = (("no-sign-request", "profile"), ("no-sign-request", "credentials-file"))

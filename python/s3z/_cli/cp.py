@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import os
 import stat
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from s3z._cli import pipe
 from s3z._cli._failures import RefusedError
 from s3z._cli._names import Remote, as_directory, download_path, has_wildcard, understand, upload_key
+from s3z._cli._object import HEADERS, done, dry, iso, send, skip
 from s3z._cli._options import UsageError
-from s3z._exceptions import AlreadyExistsError, NotFoundError, ServiceError
-from s3z._log import warn
+from s3z._exceptions import AlreadyExistsError, NotFoundError
 from s3z._units import MIB
 
 if TYPE_CHECKING:
     from s3z._cli._context import Context
-    from s3z._types import DownloadResult, UploadResult
+    from s3z._types import DownloadResult
 
-_HEADERS = (
-    "storage_class", "acl", "sse", "sse_kms_key_id", "content_type", "content_encoding", "content_disposition",
-    "cache_control",
-)  # fmt: skip
 _LATER = "is not available yet: name one object"
 
 
@@ -31,6 +27,9 @@ def run(context: Context) -> None:
     Raises:
         RefusedError: the arguments are not those of one transfer.
     """
+    if context.arguments[0] == "-":
+        pipe.run(context)
+        return
     source, destination = _endpoints(context)
     if isinstance(source, Remote):
         assert isinstance(destination, str)
@@ -47,8 +46,8 @@ def _endpoints(context: Context) -> tuple[Remote | str, Remote | str]:
         RefusedError: see `cli.md` 2.4 and 5.2.
     """
     first, second = context.arguments
-    if "-" in (first, second):
-        raise RefusedError("copying from stdin or to stdout is not available yet")
+    if second == "-":
+        raise RefusedError("copying to stdout is not available yet")
     raw = bool(context.options.raw)
     source, destination = understand(first), understand(second)
     name = destination if isinstance(destination, str) else destination.key
@@ -94,6 +93,8 @@ def _check_local_source(context: Context, source: str, destination: Remote, *, r
     size = context.options.part_size
     if size is not None and size < 5 * MIB:
         raise UsageError('option "--part-size": at least 5M for uploads', "cp")
+    if context.options.expected_size is not None:
+        raise UsageError('option "--expected-size" is for stdin', "cp")
     if context.options.version_id is not None:
         raise UsageError('option "--version-id" needs a remote source', "cp")
 
@@ -104,12 +105,12 @@ def _download(context: Context, source: Remote, destination: str) -> None:
     context.label = label = f"cp {source.uri} {target}"
     context.names = names = {"source": source.uri, "destination": target}
     if options.no_clobber and os.path.lexists(target):
-        _skip(context, label, names)
+        skip(context, label, names)
         return
     client = context.client()
     if context.dry_run:
         found = _named(source, lambda: client.head(source.uri, version_id=options.version_id))
-        _dry(context, label, names, found.size)
+        dry(context, label, names, found.size)
         return
     try:
         result: DownloadResult = _named(
@@ -129,9 +130,9 @@ def _download(context: Context, source: Remote, destination: str) -> None:
     except FileExistsError:
         if not options.no_clobber:
             raise
-        _skip(context, label, names)
+        skip(context, label, names)
         return
-    _done(context, label, names, result, {"key": source.uri, **_facts(result)})
+    done(context, label, names, result, {"key": source.uri, **_facts(result)})
 
 
 def _facts(result: DownloadResult) -> dict[str, Any]:
@@ -141,14 +142,9 @@ def _facts(result: DownloadResult) -> dict[str, Any]:
     }
 
 
-def iso(moment: datetime) -> str:
-    """A UTC time as `2026-05-01T08:00:00Z`."""
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
 def _refuse_headers(context: Context) -> None:
     """Options of an object to be written mean nothing for a file: an error, never ignored."""
-    for name in (*_HEADERS, "metadata", "expires"):
+    for name in (*HEADERS, "metadata", "expires"):
         if getattr(context.options, name) is not None:
             raise UsageError(f'option "--{name.replace("_", "-")}" needs a remote destination', "cp")
 
@@ -160,48 +156,19 @@ def _upload(context: Context, source: str, destination: Remote) -> None:
     context.names = names = {"source": source, "destination": target.uri}
     client = context.client()
     if options.no_clobber and client.exists(target.uri):
-        _skip(context, label, names)
+        skip(context, label, names)
         return
     if context.dry_run:
-        _dry(context, label, names, os.stat(source).st_size)  # noqa: PTH116
+        dry(context, label, names, os.stat(source).st_size)  # noqa: PTH116
         return
     try:
-        result = _send(context, source, target)
+        result = send(context, source, target)
     except AlreadyExistsError:
         if not options.no_clobber:
             raise
-        _skip(context, label, names)
+        skip(context, label, names)
         return
-    _done(context, label, names, result, {"key": target.uri, "storage_class": options.storage_class or "STANDARD"})
-
-
-def _send(context: Context, source: str, target: Remote) -> UploadResult:
-    options, client = context.options, context.client()
-    headers = {name: getattr(options, name) for name in _HEADERS}
-    expires = None if options.expires is None else datetime.fromisoformat(options.expires)
-
-    def send(condition: str | None) -> UploadResult:
-        return client.upload(
-            source,
-            target.uri,
-            **headers,
-            expires=expires,
-            metadata=dict(options.metadata) if options.metadata else None,
-            if_none_match=condition,
-            part_size=options.part_size,
-            max_concurrency=options.concurrency,
-            progress=context.display.show if context.display.active else None,
-        )
-
-    if not options.no_clobber:
-        return send(None)
-    try:
-        return send("*")
-    except ServiceError as error:
-        if error.status != 501:
-            raise
-        warn("the store has no conditional writes; that nothing was there is known from before the upload only")
-        return send(None)
+    done(context, label, names, result, {"key": target.uri, "storage_class": options.storage_class or "STANDARD"})
 
 
 def _named(source: Remote, call: Any) -> Any:
@@ -212,39 +179,3 @@ def _named(source: Remote, call: Any) -> Any:
         if error.code in (None, "NoSuchKey", "NotFound", "404"):
             error.args = (f'given object "{source.uri}" not found',)
         raise
-
-
-def _done(
-    context: Context, label: str, names: dict[str, str], result: DownloadResult | UploadResult, facts: dict[str, Any]
-) -> None:
-    tally, kind = context.tally, result.verified.kind
-    tally.done += 1
-    tally.transferred += result.bytes - result.resumed_bytes
-    tally.resumed += result.resumed_bytes
-    tally.verified[kind] = tally.verified.get(kind, 0) + 1
-    record = {
-        "operation": "cp",
-        "success": True,
-        **names,
-        "object": {"key": facts.pop("key"), "type": "file", "size": result.bytes, "etag": result.etag, **facts},
-        "version_id": result.version_id,
-        "verified": str(result.verified),
-        "attempts": result.attempts,
-        "resumed_bytes": result.resumed_bytes,
-        "seconds": round(result.seconds, 3),
-    }
-    context.printer.result(label, record)
-
-
-def _dry(context: Context, label: str, names: dict[str, str], size: int) -> None:
-    context.tally.done += 1
-    record = {"operation": "cp", "success": True, "dry_run": True, **names, "object": {"type": "file", "size": size}}
-    context.printer.result(label, record)
-
-
-def _skip(context: Context, label: str, names: dict[str, str]) -> None:
-    context.tally.skipped += 1
-    context.printer.debug(label, "object already exists")
-    if context.options.json:
-        record = {"operation": "cp", "success": True, "skipped": True, "reason": "exists", **names}
-        context.printer.result(label, record)

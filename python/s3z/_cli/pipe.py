@@ -1,0 +1,73 @@
+"""`s3z pipe` and `s3z cp -`: standard input as one object."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from s3z._cli._failures import RefusedError
+from s3z._cli._names import Remote, has_wildcard, understand
+from s3z._cli._object import done, dry, send, skip
+from s3z._cli._options import UsageError
+from s3z._exceptions import AlreadyExistsError
+from s3z._units import MIB
+
+if TYPE_CHECKING:
+    from s3z._cli._context import Context
+
+_DOWNLOADS = ("version_id", "verify", "no_resume", "durable", "direct_io")
+
+
+def run(context: Context) -> None:
+    """Carry out `pipe`, or `cp` with `-` as its source.
+
+    Raises:
+        RefusedError: the destination is no object.
+        UsageError: an option says nothing about standard input.
+    """
+    options, target = context.options, _target(context)
+    source = ["-"] if context.command == "cp" else []
+    context.label = label = " ".join([context.command, *source, target.uri])
+    context.names = names = {"source": "-", "destination": target.uri}
+    client = context.client()
+    if options.no_clobber and client.exists(target.uri):
+        skip(context, label, names)
+        return
+    if context.dry_run:
+        dry(context, label, names, options.expected_size)
+        return
+    try:
+        with _stdin() as stdin:
+            result = send(context, stdin, target)
+    except AlreadyExistsError:
+        if not options.no_clobber:
+            raise
+        skip(context, label, names)
+        return
+    done(context, label, names, result, {"key": target.uri, "storage_class": options.storage_class or "STANDARD"})
+
+
+def _stdin() -> io.FileIO:
+    """Standard input as it is: nothing is read ahead or buffered by Python."""
+    try:
+        return io.FileIO(0, "rb", closefd=False)
+    except OSError as error:
+        error.filename = "<stdin>"
+        raise
+
+
+def _target(context: Context) -> Remote:
+    options, name = context.options, context.arguments[-1]
+    target = understand(name)
+    if isinstance(target, str):
+        raise RefusedError(f'target "{name}" must be an object')
+    if not options.raw and has_wildcard(target.key):
+        raise RefusedError(f'target "{name}" can not contain glob characters')
+    if target.is_container and not (options.raw and target.key):
+        raise RefusedError(f'target "{name}" must be an object')
+    if options.part_size is not None and options.part_size < 5 * MIB:
+        raise UsageError('option "--part-size": at least 5M for uploads', context.command)
+    for option in _DOWNLOADS:
+        if getattr(options, option, None) is not None:
+            raise UsageError(f'option "--{option.replace("_", "-")}" needs a remote source', context.command)
+    return target
