@@ -182,3 +182,38 @@ fn combined(algorithm: Algorithm, sent: &[Sent]) -> Option<u64> {
     let nothing = checksum::checksum(algorithm, b"");
     sent.iter().try_fold(nothing, |sum, sent| Some(checksum::combine(algorithm, sum, sent.crc?, sent.len)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ClientConfig;
+    use crate::credentials::Signing;
+
+    fn sent(number: u32, len: u64) -> Sent {
+        let part = CompletedPart { number, etag: "e".into(), checksum: None };
+        Sent { part, len, crc: None, echoed: false, attempts: 1 }
+    }
+
+    /// U4: before the store is asked.
+    #[tokio::test]
+    async fn parts_that_are_not_all_complete_nothing() {
+        let config = ClientConfig { endpoint_url: Some("http://127.0.0.1:1".into()), ..ClientConfig::default() };
+        let upload = Multipart {
+            client: S3Client::new(config, Signing::Anonymous).unwrap(),
+            object: ObjectRef::new("bucket", "key", None).unwrap(),
+            upload_id: "id".into(),
+            checksum: None,
+            progress: Arc::default(),
+        };
+        let cases = [
+            (vec![sent(1, 5), sent(2, 5)], 11),
+            (vec![sent(1, 5), sent(3, 5)], 10),
+            (vec![sent(2, 10)], 10),
+            (vec![], 1),
+        ];
+        for (parts, size) in cases {
+            let error = upload.complete(parts, size, &[]).await.err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Integrity, "{error}");
+        }
+    }
+}

@@ -278,25 +278,31 @@ impl ObjectWriter {
     async fn charge(&self, buffers: usize) -> Result<Arc<Permit>> {
         let shared = &self.shared;
         let permit = async { shared.engine.scheduler.acquire(shared.gate.enter().await, buffers).await };
-        tokio::select! {
-            biased;
-            () = shared.ended() => Err(shared.take_failure()),
-            permit = permit => Ok(permit),
-        }
+        self.unless_ended(permit).await
     }
 
     /// The same before a large part is filled. It is worth waiting for while parts of this object are under way, for they end;
-    /// what others hold, they may hold for ever.
+    /// what others fill, they may hold for ever.
     async fn charge_or_none(&self, size: u64) -> Result<Option<Arc<Permit>>> {
-        let buffers = size.div_ceil(BUFFER_SIZE as u64) as usize;
-        let charge = self.charge(buffers);
+        let (shared, buffers) = (&self.shared, size.div_ceil(BUFFER_SIZE as u64) as usize);
+        let permit = async { shared.engine.scheduler.acquire_to_fill(shared.gate.enter().await, buffers).await };
+        let charge = self.unless_ended(permit);
         tokio::pin!(charge);
         loop {
             tokio::select! {
                 biased;
                 permit = &mut charge => return permit.map(Some),
-                () = tokio::time::sleep(LOOK) => if self.shared.gate.in_flight() == 0 { return Ok(None) },
+                // One is what waits here, and is no part yet.
+                () = tokio::time::sleep(LOOK) => if shared.gate.in_flight() <= 1 { return Ok(None) },
             }
+        }
+    }
+
+    async fn unless_ended<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.shared.ended() => Err(self.shared.take_failure()),
+            done = work => Ok(done),
         }
     }
 

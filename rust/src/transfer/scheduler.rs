@@ -16,6 +16,9 @@ pub struct Scheduler {
     memory: Arc<Semaphore>,
     limit: u64,
     requests: Arc<Semaphore>,
+    /// Of the memory, what producers may hold while they fill it, which may be for ever: the rest is only ever held by
+    /// what is on its way, so whoever waits for that gets it.
+    producers: Arc<Semaphore>,
     pool: Arc<Pool>,
 }
 
@@ -26,6 +29,7 @@ impl Scheduler {
             memory: Arc::new(Semaphore::new(kib)),
             limit: config.memory_limit,
             requests: Arc::new(Semaphore::new(config.max_requests)),
+            producers: Arc::new(Semaphore::new(kib / 4 * 3)),
             pool: Arc::new(Pool::default()),
         }
     }
@@ -37,8 +41,23 @@ impl Scheduler {
     /// Waits for `slot`'s turn to hold `buffers` buffers and one request. A charge above the whole budget waits
     /// for all of it: callers keep theirs below a quarter.
     pub async fn acquire(&self, slot: Slot, buffers: usize) -> Arc<Permit> {
+        self.charge(slot, buffers, None).await
+    }
+
+    /// The same for buffers that a producer fills in its own time.
+    pub async fn acquire_to_fill(&self, slot: Slot, buffers: usize) -> Arc<Permit> {
+        let share = self.producers.clone().acquire_many_owned(self.kib(buffers)).await;
+        let share = share.expect("the share of producers is never closed");
+        self.charge(slot, buffers, Some(share)).await
+    }
+
+    fn kib(&self, buffers: usize) -> u32 {
         let kib = (buffers * BUFFER_SIZE) as u64 / KIB;
-        let kib = u32::try_from(kib.min(self.limit / KIB)).unwrap_or(u32::MAX);
+        u32::try_from(kib.min(self.limit / KIB)).unwrap_or(u32::MAX)
+    }
+
+    async fn charge(&self, slot: Slot, buffers: usize, share: Option<OwnedSemaphorePermit>) -> Arc<Permit> {
+        let kib = self.kib(buffers);
         // Nobody closes these semaphores, so acquiring cannot fail.
         let memory = self.memory.clone().acquire_many_owned(kib).await.expect("the byte budget is never closed");
         let request = self.requests.clone().acquire_owned().await.expect("the request bound is never closed");
@@ -46,6 +65,7 @@ impl Scheduler {
             buffers: Arc::new(Semaphore::new(buffers)),
             pool: self.pool.clone(),
             _memory: memory,
+            _share: share,
             _request: request,
             _slot: slot,
         })
@@ -77,6 +97,7 @@ pub struct Permit {
     buffers: Arc<Semaphore>,
     pool: Arc<Pool>,
     _memory: OwnedSemaphorePermit,
+    _share: Option<OwnedSemaphorePermit>,
     _request: OwnedSemaphorePermit,
     _slot: Slot,
 }

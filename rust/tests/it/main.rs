@@ -22,6 +22,7 @@ mod manage;
 mod names;
 mod parts;
 mod proxied;
+mod put;
 mod redirects;
 mod resume;
 mod retries;

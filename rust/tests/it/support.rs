@@ -29,7 +29,7 @@ pub const PART: u64 = 100_003;
 pub const SIZE: u64 = 10 * PART;
 pub const SEED: u64 = 7;
 /// No transfer of these tests takes so long unless it hangs.
-const HANGS: Duration = Duration::from_secs(90);
+pub const HANGS: Duration = Duration::from_secs(90);
 /// More requests than any failing download of ten parts may make.
 const MANY: usize = 80;
 
