@@ -108,7 +108,7 @@ class Bench:
         if one.secure:
             flags += ["--ca-out", str(self.scratch / f"{one.name}.pem")]
         server = stack.enter_context(Server.start(flags))
-        if one.verb == "upload" and not (source := self.source(one)).exists():
+        if one.verb != "download" and not (source := self.source(one)).exists():
             source.parent.mkdir()
             pattern.write(source, one.size, SEED)
         adapters = {name: clients.load(name) for name, version in versions.items() if version}
@@ -166,7 +166,7 @@ class Bench:
     def job(self, entry: Entry) -> Job:
         """Return the job of the next run; every upload has a key of its own, so no result can be an older one."""
         one, server = entry.workload, entry.server
-        if one.verb == "upload":
+        if one.verb != "download":
             self.uploads += 1
             key, path = f"upload-{self.uploads}/{KEY}", self.source(one)
         else:

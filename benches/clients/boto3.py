@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lib.job import Job
 
 KIND = "peer"
-VERBS = ("download", "upload")
+VERBS = ("download", "upload", "pipe")
 # Tried, 2 GiB, two rounds each. Down, threads x MiB: 16 x 16 4.7-6.4 s, 8 x 64 6.1-6.9 s;
 # up: 16 x 16 6.4-7.5 s, 4 x 16 7.2-7.6 s.
 FLAGS = (
@@ -26,4 +26,5 @@ def available() -> str | None:
 
 def command(job: Job) -> tuple[list[str], dict[str, str]]:
     """Return our script for boto3."""
-    return peers.driver("drive_boto3.py", job.verb, job.endpoint, job.bucket, job.key, str(job.path)), job.env()
+    argv = peers.driver("drive_boto3.py", job.verb, job.endpoint, job.bucket, job.key, str(job.path))
+    return (job.from_stdin(argv) if job.verb == "pipe" else argv), job.env()

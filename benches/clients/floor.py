@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lib.job import Job
 
 KIND = "floor"
-VERBS = ("download", "upload")
+VERBS = ("download", "upload", "pipe")
 FLAGS = "4 threads, 1 MiB buffers; 8 MiB ranges, O_DIRECT pwrite into a fallocated file; upload parts of the part size"
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lib.job import Job
 
 KIND = "peer"
-VERBS = ("download", "upload")
+VERBS = ("download", "upload", "pipe")
 # Tried, 2 GiB, two rounds each. Down, threads x MiB: 4 x 4 1.9-2.7 s, 16 x 8 2.8-3.7 s, 8 x 2 3.7-4.7 s.
 # Up: 4 x 16 1.1-2.1 s, 16 x 16 1.3-2.1 s, 4 x 8 1.7-2.0 s, 16 x 5 2.0 s.
 FLAGS = (
@@ -25,4 +25,5 @@ def available() -> str | None:
 
 def command(job: Job) -> tuple[list[str], dict[str, str]]:
     """Return our script for obstore."""
-    return peers.driver("drive_obstore.py", job.verb, job.endpoint, job.bucket, job.key, str(job.path)), job.env()
+    argv = peers.driver("drive_obstore.py", job.verb, job.endpoint, job.bucket, job.key, str(job.path))
+    return (job.from_stdin(argv) if job.verb == "pipe" else argv), job.env()

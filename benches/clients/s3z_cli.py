@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from lib.job import Job
 
 KIND = "ours"
-VERBS = ("download", "upload")
-FLAGS = "python -m s3z cp, no flags"
+VERBS = ("download", "upload", "pipe")
+FLAGS = "python -m s3z cp or pipe, no flags"
 
 
 def available() -> str | None:
@@ -21,4 +21,6 @@ def available() -> str | None:
 
 def command(job: Job) -> tuple[list[str], dict[str, str]]:
     """Return `s3z cp SOURCE DESTINATION`."""
+    if job.verb == "pipe":
+        return job.from_stdin([peers.own_python(), "-m", "s3z", "pipe", job.uri]), job.env()
     return [peers.own_python(), "-m", "s3z", "cp", *job.source_and_destination], job.env()

@@ -39,6 +39,10 @@ class Job:
         """Whether the object comes to this side."""
         return self.verb == "download"
 
+    def from_stdin(self, argv: list[str]) -> list[str]:
+        """The command with the file coming out of a pipe; the `cat` is part of what is measured, for all alike."""
+        return ["sh", "-c", 'cat "$0" | "$@"', str(self.path), *argv]
+
     @property
     def source_and_destination(self) -> tuple[str, str]:
         """The two operands of a `cp`."""

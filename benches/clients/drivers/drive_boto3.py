@@ -27,6 +27,8 @@ def main() -> None:
     )
     if verb == "download":
         client.download_file(bucket, key, path, Config=transfer)
+    elif verb == "pipe":
+        client.upload_fileobj(sys.stdin.buffer, bucket, key, Config=transfer)
     else:
         client.upload_file(path, bucket, key, Config=transfer)
 

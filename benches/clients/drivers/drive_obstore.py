@@ -39,6 +39,13 @@ def upload(store: S3Store, key: str, path: str) -> None:
     obstore.put(store, key, Path(path), use_multipart=True, chunk_size=part, max_concurrency=concurrency)
 
 
+def pipe(store: S3Store, key: str, path: str) -> None:  # noqa: ARG001 - the path is what `cat` reads
+    """Let obstore read standard input."""
+    concurrency = int(os.environ.get("BENCH_THREADS", "4"))
+    part = int(os.environ.get("BENCH_PART", 16 * MIB))
+    obstore.put(store, key, sys.stdin.buffer, use_multipart=True, chunk_size=part, max_concurrency=concurrency)
+
+
 def main() -> None:
     """Arguments: verb, endpoint, bucket, key, path."""
     verb, endpoint, bucket, key, path = sys.argv[1:]
@@ -49,7 +56,7 @@ def main() -> None:
         unsigned_payload=True,
         client_options={"allow_http": True, "timeout": timedelta(minutes=5)},
     )
-    (download if verb == "download" else upload)(store, key, path)
+    {"download": download, "upload": upload, "pipe": pipe}[verb](store, key, path)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ use crate::ops::write_file::LocalWriter;
 use crate::progress::Cancel;
 
 pub enum Sink {
-    Object(ObjectWriter),
+    Object(Box<ObjectWriter>),
     File(Box<LocalWriter>),
 }
 

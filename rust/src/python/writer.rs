@@ -170,7 +170,7 @@ pub fn open_object(
     };
     let (writer, sender) = opened;
     detach(py, &cancel, sender.run())?;
-    Ok(new_writer(Sink::Object(writer), counters, cancel, progress))
+    Ok(new_writer(Sink::Object(Box::new(writer)), counters, cancel, progress))
 }
 
 /// A writer of a local file.
