@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use tokio::sync::mpsc;
 
-use crate::error::{Error, Result};
+use crate::config::BUFFER_SIZE;
+use crate::error::{Error, ErrorKind, Result};
 use crate::ops::engine::{Engine, unless_cancelled};
 use crate::ops::put::{ObjectWriter, PutRequest};
 use crate::ops::report::TransferReport;
@@ -20,6 +22,9 @@ use crate::transfer::lanes::Lane;
 
 /// A silent producer is asked so often whether it has anything to say.
 const SLICE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+/// Blocks that are read while the one before them is taken.
+const AHEAD: usize = 2;
 
 /// More of a pipe's own buffer means fewer switches between its two ends.
 const PIPE_SIZE: usize = 1 << 20;
@@ -59,17 +64,33 @@ pub async fn pipe(
 async fn pump(writer: &mut ObjectWriter, source: &Arc<Source>, lane: &Lane) -> Result<()> {
     // Larger where the system allows it; as it is where it does not, or where it is no pipe.
     let _ = rustix::pipe::fcntl_setpipe_size(&source.descriptor, PIPE_SIZE);
-    loop {
-        let (block, len) = writer.block().await?;
-        let source = source.clone();
-        let (block, at_end) = lane.call(move || source.fill(block, len)).await?;
-        if !block.is_empty() {
-            writer.write_block(block).await?;
+    let (empty, to_fill) = crossbeam_channel::unbounded();
+    let (full, mut filled) = mpsc::unbounded_channel();
+    for _ in 0..AHEAD {
+        let _ = empty.send(writer.block()?);
+    }
+    let reader = source.clone();
+    // It ends with its input, with the first failure, or when nobody gives it blocks any more.
+    lane.post(move || {
+        while let Ok(block) = to_fill.recv() {
+            let read = reader.fill(block);
+            let goes_on = matches!(read, Ok((_, false)));
+            if full.send(read).is_err() || !goes_on {
+                return;
+            }
         }
+    });
+    while let Some(read) = filled.recv().await {
+        let (block, at_end) = read?;
+        if !at_end {
+            let _ = empty.send(writer.block()?);
+        }
+        writer.write_block(block).await?;
         if at_end {
             return Ok(());
         }
     }
+    Err(Error::new(ErrorKind::Internal, "the thread that reads the input is gone"))
 }
 
 struct Source {
@@ -79,12 +100,12 @@ struct Source {
 }
 
 impl Source {
-    /// Reads `len` bytes, fewer only at the end; whether that has come.
-    fn fill(&self, mut block: Buffer, len: usize) -> Result<(Buffer, bool)> {
+    /// Fills the block, less only at the end; whether that has come.
+    fn fill(&self, mut block: Buffer) -> Result<(Buffer, bool)> {
         let mut filled = 0;
-        while filled < len {
+        while filled < BUFFER_SIZE {
             self.wait()?;
-            match rustix::io::read(self.descriptor.as_fd(), &mut block.whole()[filled..len]) {
+            match rustix::io::read(self.descriptor.as_fd(), &mut block.whole()[filled..]) {
                 Ok(0) => {
                     block.set_len(filled);
                     return Ok((block, true));

@@ -203,18 +203,23 @@ impl ObjectWriter {
         Ok(())
     }
 
-    /// A block to be filled by the caller, for `write_block`, and how much of it has a place in this part.
-    pub async fn block(&mut self) -> Result<(Buffer, usize)> {
-        self.make_room().await?;
-        let room = usize::try_from(self.filling.room()).unwrap_or(usize::MAX);
-        Ok((self.shared.engine.scheduler.loose_buffer()?, room.min(BUFFER_SIZE)))
+    /// A block to be filled by the caller, for `write_block`; not charged.
+    pub fn block(&self) -> Result<Buffer> {
+        self.shared.engine.scheduler.loose_buffer()
     }
 
-    /// Takes a block as it is; at most as much as `block` said.
+    /// Takes a block as it is.
     pub async fn write_block(&mut self, block: Buffer) -> Result<()> {
-        self.accepted += block.len() as u64;
-        self.filling.take_block(block);
-        self.settle().await
+        let mut data = Bytes::from_owner(block);
+        while !data.is_empty() {
+            self.make_room().await?;
+            let room = usize::try_from(self.filling.room()).unwrap_or(usize::MAX);
+            let piece = data.split_to(data.len().min(room));
+            self.accepted += piece.len() as u64;
+            self.filling.take_own(piece);
+            self.settle().await?;
+        }
+        Ok(())
     }
 
     /// Completes the object: what was accepted, all of it, and nothing else.

@@ -103,10 +103,10 @@ impl Filling {
         self.close(piece);
     }
 
-    /// Takes a filled block; the one before it is closed.
-    pub fn take_block(&mut self, block: Buffer) {
-        self.own += block.len() as u64;
-        self.share(Bytes::from_owner(block));
+    /// The same with a piece of a block of ours.
+    pub fn take_own(&mut self, piece: Bytes) {
+        self.own += piece.len() as u64;
+        self.share(piece);
     }
 
     pub fn is_spooled(&self) -> bool {
