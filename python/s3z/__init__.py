@@ -14,7 +14,7 @@ from s3z._version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from s3z._api import delete, download, exists, head, list, open, put, upload
+    from s3z._api import abort_upload, delete, download, exists, head, list, list_uploads, open, put, upload
     from s3z._client import Client
     from s3z._config import TransferConfig
     from s3z._exceptions import (
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
         TransferTimeoutError,
         UnsafeKeyError,
     )
-    from s3z._types import DownloadResult, HeadResult, ObjectInfo, ProgressEvent, UploadResult, Verification
+    from s3z._parts import MultipartUpload, PartInfo, PartState
+    from s3z._types import DownloadResult, HeadResult, ObjectInfo, ProgressEvent, UploadInfo, UploadResult, Verification
     from s3z._writer import ObjectWriter, TextWriter
 
 __all__ = [
@@ -48,10 +49,13 @@ __all__ = [
     "DownloadResult",
     "HeadResult",
     "IntegrityError",
+    "MultipartUpload",
     "NotFoundError",
     "ObjectChangedError",
     "ObjectInfo",
     "ObjectWriter",
+    "PartInfo",
+    "PartState",
     "ProgressEvent",
     "S3zError",
     "ServiceError",
@@ -61,25 +65,37 @@ __all__ = [
     "TransferConnectionError",
     "TransferTimeoutError",
     "UnsafeKeyError",
+    "UploadInfo",
     "UploadResult",
     "Verification",
     "__version__",
+    "abort_upload",
     "delete",
     "download",
     "exists",
     "head",
     "list",
+    "list_uploads",
     "open",
     "put",
     "upload",
 ]
 
 _HOMES = {
-    "_api": ("delete", "download", "exists", "head", "list", "open", "put", "upload"),
+    "_api": ("abort_upload", "delete", "download", "exists", "head", "list", "list_uploads", "open", "put", "upload"),
     "_client": ("Client",),
     "_config": ("TransferConfig",),
     "_writer": ("ObjectWriter", "TextWriter"),
-    "_types": ("DownloadResult", "HeadResult", "ObjectInfo", "ProgressEvent", "UploadResult", "Verification"),
+    "_parts": ("MultipartUpload", "PartInfo", "PartState"),
+    "_types": (
+        "DownloadResult",
+        "HeadResult",
+        "ObjectInfo",
+        "ProgressEvent",
+        "UploadInfo",
+        "UploadResult",
+        "Verification",
+    ),
 }
 
 

@@ -147,5 +147,17 @@ def _rebuild(arguments: dict[str, Any]) -> Client:
     return Client(**arguments)
 
 
-for _name in ("__init__", "download", "upload", "put", "open", "list", "head", "exists", "delete"):
+for _name in (
+    "__init__",
+    "download",
+    "upload",
+    "put",
+    "open",
+    "list",
+    "list_uploads",
+    "abort_upload",
+    "head",
+    "exists",
+    "delete",
+):
     setattr(Client, _name, forgetful(getattr(Client, _name)))

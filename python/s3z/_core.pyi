@@ -175,3 +175,29 @@ def upload_descriptor(
     options: PutOptions,
     progress: ProgressFunction | None = None,
 ) -> TransferReport: ...
+
+@final
+class UploadPages:
+    def next_page(self) -> list[tuple[str, str, float | None, str | None]] | None:
+        """Key, upload id, seconds since the epoch when it was begun, storage class."""
+
+def create_upload(client: Client, bucket: str, key: str, options: PutOptions) -> str: ...
+def upload_part(
+    client: Client,
+    upload: tuple[str, str, str],
+    checksum: str | None,
+    number: int,
+    data: bytes | bytearray | memoryview,
+) -> str: ...
+def list_parts(client: Client, upload: tuple[str, str, str]) -> list[tuple[int, int, str]]: ...
+def complete_upload(
+    client: Client,
+    upload: tuple[str, str, str],
+    checksum: str | None,
+    size: int | None,
+    count: int | None,
+    conditions: list[tuple[str, str]],
+) -> TransferReport: ...
+def abort_upload(client: Client, upload: tuple[str, str, str]) -> None: ...
+def upload_part_size(size: int, part_size: int | None = None) -> int: ...
+def list_uploads(client: Client, bucket: str, prefix: str) -> UploadPages: ...

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from s3z import _core
     from s3z._settings import Settings
-    from s3z._types import DownloadResult, HeadResult, ObjectInfo
+    from s3z._types import DownloadResult, HeadResult, ObjectInfo, UploadInfo
 
 
 class Reading:
@@ -125,6 +125,29 @@ class Reading:
         if delimiter is None and not recursive:
             delimiter = "/"
         return _transfers.listing(self._native(), uri, delimiter, start_after)
+
+    def list_uploads(self, uri: str) -> Iterator[UploadInfo]:
+        """Multipart uploads that were neither completed nor aborted, below or beginning with `uri`.
+
+        `MultipartUpload.attach(info.uri, info.upload_id).abort()` removes one.
+
+        Args:
+            uri: `s3://bucket` or `s3://bucket/prefix`, literally.
+
+        Returns:
+            An iterator of `UploadInfo`, fetched page by page.
+
+        Raises:
+            NotFoundError: no such bucket; while iterating, like all that the store says.
+            ConfigError: the URI is malformed.
+
+        Example:
+            >>> [info.key for info in s3z.list_uploads("s3://examples")]
+            []
+
+        See also https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
+        """
+        return _transfers.uploads(self._native(), uri)
 
     def head(self, uri: str, *, version_id: str | None = None) -> HeadResult:
         """What the store says of one object, without its bytes.

@@ -20,7 +20,7 @@ from s3z._exceptions import (
     ServiceError,
     ThrottledError,
 )
-from s3z._types import DownloadResult, HeadResult, ObjectInfo, Verification
+from s3z._types import DownloadResult, HeadResult, ObjectInfo, UploadInfo, Verification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -148,6 +148,23 @@ def _entries(bucket: str, pages: _core.ListPages) -> Iterator[ObjectInfo]:
     while (page := pages.next_page()) is not None:
         for key, is_prefix, size, etag, modified, storage_class in page:
             yield ObjectInfo(bucket, key, is_prefix, size, _etag(etag), moment(modified), storage_class)
+
+
+def uploads(core: _core.Client, uri: str) -> Iterator[UploadInfo]:
+    """See `Client.list_uploads`."""
+    bucket, prefix = any_uri(uri)
+    return _upload_infos(bucket, _core.list_uploads(core, bucket, prefix))
+
+
+def _upload_infos(bucket: str, pages: _core.UploadPages) -> Iterator[UploadInfo]:
+    while (page := pages.next_page()) is not None:
+        for key, upload_id, initiated, storage_class in page:
+            yield UploadInfo(bucket, key, upload_id, moment(initiated), storage_class)
+
+
+def abort_upload(core: _core.Client, uri: str, upload_id: str) -> None:
+    """See `Client.abort_upload`."""
+    _core.abort_upload(core, (*object_uri(uri), upload_id))
 
 
 def head(core: _core.Client, uri: str, version_id: str | None) -> HeadResult:

@@ -167,6 +167,36 @@ class ObjectInfo:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class UploadInfo:
+    """A multipart upload that was neither completed nor aborted: its parts cost storage.
+
+    Attributes:
+        bucket: its bucket.
+        key: of the object it would become.
+        upload_id: the store's name for it.
+        initiated: when it was begun, UTC; None if the store does not say.
+        storage_class: as the store has it.
+    """
+
+    bucket: str
+    key: str
+    upload_id: str
+    initiated: datetime | None = None
+    storage_class: str | None = None
+
+    @property
+    def uri(self) -> str:
+        """`s3://bucket/key`."""
+        return f"s3://{self.bucket}/{self.key}"
+
+    def __repr__(self) -> str:
+        return f"UploadInfo({escape(self.uri)!r}, {escape(self.upload_id)!r})"
+
+    def _repr_html_(self) -> str:
+        return _html(self, "Upload")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class HeadResult:
     """What a store says of one object.
 

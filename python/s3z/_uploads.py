@@ -76,7 +76,7 @@ def upload(core: _core.Client, settings: Settings, request: UploadRequest) -> Up
         return _upload_stream(core, settings, request)
     path = _paths.local_path(request.source, "source")
     bucket, key = object_uri(request.destination)
-    options = _core_options(settings, request.options, None)
+    options = core_options(settings, request.options, None)
     _paths.check_source(path)
     if not any(name == "content-type" for name, _ in options["headers"]):
         options["headers"].insert(0, ("content-type", _content_type.guess(path)))
@@ -123,7 +123,7 @@ def _upload_descriptor(
     if not source.readable():
         raise io.UnsupportedOperation("the source is not open for reading")
     bucket, key = object_uri(request.destination)
-    options = _core_options(settings, request.options, key)
+    options = core_options(settings, request.options, key)
     options["expected_size"] = length(source) if request.expected_size is None else request.expected_size
     name = os.fsdecode(source.name) if isinstance(source.name, (str, bytes)) else _descriptor_name(source.fileno())
     report = watched(
@@ -154,7 +154,7 @@ def open_object(
     from s3z._writer import ObjectWriter
 
     bucket, key = object_uri(uri)
-    chosen = _core_options(settings, options, key)
+    chosen = core_options(settings, options, key)
     if expected is not None:
         chosen["expected_size"] = expected
     watcher = _progress.watch(progress, uri)
@@ -243,7 +243,7 @@ def _open_local(
     return ObjectWriter(_core.open_local(core, os.fsencode(path), chosen, watcher), path, result, watcher)
 
 
-def _core_options(settings: Settings, options: PutOptions, key: str | None) -> _core.PutOptions:
+def core_options(settings: Settings, options: PutOptions, key: str | None) -> _core.PutOptions:
     """The words of the core; with a key, the content type is by its extension."""
     words: dict[str, Any] = dict.fromkeys(PutOptions.__annotations__) | dict(options)
     extra_args = words.pop("extra_args")

@@ -190,6 +190,22 @@ class Writing(Reading):
         request = (options, expected_size, progress)
         return _uploads.open_writer(self._native(), self._settings, target, mode, text, request)
 
+    def abort_upload(self, uri: str, upload_id: str) -> None:
+        """Remove a multipart upload and its parts. One that is not there counts as removed.
+
+        Args:
+            uri: `s3://bucket/key` of the object it would become.
+            upload_id: as `list_uploads` gives it.
+
+        Raises:
+            AccessDeniedError: the store refused.
+            S3zError: parts may be left; it has the `upload_id`.
+
+        Example:
+            >>> s3z.abort_upload("s3://examples/big.bin", "no-such-upload")
+        """
+        _transfers.abort_upload(self._native(), uri, upload_id)
+
     def delete(self, uris: str | Iterable[str], *, version_id: str | None = None) -> None:
         """Remove one object or many. An object that is not there counts as removed.
 

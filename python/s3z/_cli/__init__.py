@@ -78,6 +78,10 @@ def _runner(command: str) -> Callable[[Context], None]:
         from s3z._cli.pipe import run as run_pipe
 
         return run_pipe
+    if command == "uploads":
+        from s3z._cli.uploads import run as run_uploads
+
+        return run_uploads
     from s3z._cli.ls import run as run_ls
 
     return run_ls

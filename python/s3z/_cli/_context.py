@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from s3z._client import Client
 
 #: commands whose product is stdout: they have no summary, and end when nobody reads
-_PRODUCT_IS_STDOUT = frozenset(("ls",))
+_PRODUCT_IS_STDOUT = frozenset(("ls", "uploads ls"))
 
 
 def _from_environment(variable: str, convert: Callable[[str], Any]) -> Any:
@@ -69,12 +69,17 @@ class Context:
             as_json=bool(options.json),
             level="error" if options.quiet else level,
             only_errors=bool(options.only_show_errors),
-            product=self.command in _PRODUCT_IS_STDOUT,
+            product=self._has_product,
         )
         silent = bool(options.quiet or options.only_show_errors or options.json)
         quiet = bool(options.quiet or options.only_show_errors)
         self.display = Display(self.printer, when or "auto", None if quiet else every, silent=silent)
         _log.set_sink(lambda message: self.printer.warning(self.label, message))
+
+    @property
+    def _has_product(self) -> bool:
+        command = f"uploads {self.arguments[0]}" if self.command == "uploads" else self.command
+        return command in _PRODUCT_IS_STDOUT
 
     @property
     def dry_run(self) -> bool:
@@ -127,7 +132,7 @@ class Context:
         tally = self.tally
         if self.options.stat:
             self._stat()
-        if not self.options.json or self.command in _PRODUCT_IS_STDOUT:
+        if not self.options.json or self._has_product:
             return
         self.printer.record(
             {

@@ -13,6 +13,7 @@ commands:
   cp SRC DST   copy one object: a file to S3, or from S3 to a file
   ls [ARG]     list buckets, or what a bucket, prefix or wildcard holds
   pipe DST     standard input to one object, sent while it comes
+  uploads ls|abort ARG   what interrupted transfers left
 
 examples:
   s3z ls
@@ -57,6 +58,21 @@ examples:
   s3z pipe --expected-size 200G s3://bucket/db.zst < <(pg_dump db | zstd)
   exec 3> >(exec s3z pipe s3://bucket/new)
   if make-data >&3; then exec 3>&-; else kill $!; fi; wait $!
+""",
+    "uploads": """\
+what interrupted transfers left: list or remove it
+
+usage: s3z [global options] uploads ls|abort [options] ARG
+
+ARG is a bucket, prefix, object or wildcard: unfinished multipart uploads below or
+beginning with it, whose parts cost storage though no listing shows them. A local
+directory: the hidden files of downloads that nobody goes on with.
+
+examples:
+  s3z uploads ls s3://bucket
+  s3z uploads abort --older-than 7d s3://bucket/logs/
+  s3z uploads abort --upload-id ID s3://bucket/key
+  s3z --dry-run uploads abort --older-than 0 .
 """,
     "ls": """\
 list buckets, or what a bucket, prefix or wildcard holds

@@ -99,6 +99,11 @@ def expected_size(text: str) -> int:
     return parse_size(text)
 
 
+def age(text: str) -> float:
+    """Seconds of `--older-than`; 0 is any age."""
+    return 0.0 if text == "0" else positive_duration(text)
+
+
 def memory_size(text: str) -> int:
     """Bytes of `--memory-limit`."""
     size = parse_size(text)
@@ -227,6 +232,13 @@ CP = (
 )  # fmt: skip
 PIPE = (*_PARTS, _RAW, *_OBJECT)
 
+UPLOADS = (
+    Option("exclude", "leave out keys that match, * and ? as wildcards; may be repeated", "PATTERN", repeat=True),
+    _RAW,
+    Option("older-than", "abort: only what was begun so long ago; 0 is all (default 24h)", "DURATION", convert=age),
+    Option("upload-id", "abort: this one, however young", "ID", convert=not_empty),
+)
+
 LS = (
     Option("etag", "show ETags", short="e"),
     Option("humanize", "sizes as 1.0K, 30.8M", short="H", aliases=("human-readable",)),
@@ -237,6 +249,11 @@ LS = (
 )
 
 #: command → its options, least and most arguments
-COMMANDS: dict[str, tuple[tuple[Option, ...], int, int]] = {"cp": (CP, 2, 2), "ls": (LS, 0, 1), "pipe": (PIPE, 1, 1)}
+COMMANDS: dict[str, tuple[tuple[Option, ...], int, int]] = {
+    "cp": (CP, 2, 2),
+    "ls": (LS, 0, 1),
+    "pipe": (PIPE, 1, 1),
+    "uploads": (UPLOADS, 2, 2),
+}
 #: options given in pairs that exclude each other
 EXCLUDING = (("no-sign-request", "profile"), ("no-sign-request", "credentials-file"))

@@ -91,7 +91,27 @@ pub struct Assembled {
     pub verified: Verification,
 }
 
+impl Sent {
+    /// A part that somebody sent, as the store lists it. That was compared when it was sent, by whoever did.
+    pub fn listed(number: u32, etag: String, len: u64, crc: Option<(Algorithm, u64)>) -> Self {
+        let checksum = crc.map(|(algorithm, value)| (algorithm, checksum::encode(algorithm, value)));
+        let part = CompletedPart { number, etag, checksum };
+        Self { part, len, crc: crc.map(|(_, value)| value), echoed: false, attempts: 1 }
+    }
+}
+
 impl Multipart {
+    /// One that was created elsewhere.
+    pub fn attach(
+        client: &S3Client,
+        object: ObjectRef,
+        upload_id: &str,
+        checksum: Option<Algorithm>,
+        progress: &Arc<Progress>,
+    ) -> Self {
+        Self { client: client.clone(), object, upload_id: upload_id.to_owned(), checksum, progress: progress.clone() }
+    }
+
     /// Sends one part, whose checksum is `crc` if checksums are sent.
     pub async fn send(self, number: u32, payload: Payload, crc: Option<u64>) -> Result<Sent> {
         let len = payload.len();

@@ -64,7 +64,7 @@ impl Client {
     }
 
     /// Waits for one operation that shows no progress.
-    fn run<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
+    pub(super) fn run<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
         &self,
         py: Python<'_>,
         operation: impl FnOnce(Engine, crate::progress::Cancel) -> F,

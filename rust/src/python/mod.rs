@@ -7,6 +7,7 @@ mod convert;
 mod credentials;
 mod error;
 mod listing;
+mod parts;
 mod per_process;
 mod runtime;
 mod tools;
@@ -30,6 +31,11 @@ mod _core {
     use super::client::Client;
     #[pymodule_export]
     use super::listing::ListPages;
+    #[pymodule_export]
+    use super::parts::{
+        UploadPages, abort_upload, complete_upload, create_upload, list_parts, list_uploads, upload_part,
+        upload_part_size,
+    };
     #[pymodule_export]
     use super::runtime::stop_all;
     #[pymodule_export]

@@ -27,7 +27,7 @@ use crate::s3::client::ObjectRef;
 
 type Slot = Arc<tokio::sync::Mutex<Option<Sink>>>;
 
-const PUT: [&str; 8] =
+pub(super) const PUT: [&str; 8] =
     ["if_none_match", "if_match", "checksum", "headers", "deadline", "part_size", "max_concurrency", "expected_size"];
 const WRITE_FILE: [&str; 4] = ["overwrite", "durable", "direct_io", "expected_size"];
 
@@ -236,6 +236,18 @@ fn duplicate(descriptor: i32) -> std::io::Result<std::os::fd::OwnedFd> {
 fn new_writer(sink: Sink, progress: Arc<Progress>, cancel: Cancel, callback: Option<Py<PyAny>>) -> Writer {
     let sink = Arc::new(tokio::sync::Mutex::new(Some(sink)));
     Writer { sink, progress, cancel, callback, pid: std::process::id() }
+}
+
+/// The bytes of an object: as they are if they never change, else copied.
+pub(super) fn owned_bytes(data: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+    if let Ok(bytes) = data.cast::<PyBytes>() {
+        return Ok(Bytes::from_owner(Immutable(bytes.clone().unbind(), SharedSlice::of(bytes.as_bytes()))));
+    }
+    let view = PyBuffer::<u8>::get(data)?;
+    if !view.is_c_contiguous() {
+        return Err(PyBufferError::new_err("only contiguous bytes can be sent"));
+    }
+    Ok(Bytes::from(view.to_vec(data.py())?))
 }
 
 /// Bytes of an object that Python never changes.

@@ -9,6 +9,7 @@ mod layout;
 mod list;
 mod multipart;
 mod object;
+mod uploads;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -19,6 +20,7 @@ pub use layout::{PartLayout, StoredPart};
 pub use list::{ListRequest, Listing};
 pub use multipart::{Completed, NewUpload, PartUpload};
 pub use object::{CopyRequest, DeleteOutcome, GetRequest, ObjectRef, PutRequest, Stored};
+pub use uploads::Uploads;
 
 use crate::config::ClientConfig;
 use crate::credentials::{CredentialCache, Signing};

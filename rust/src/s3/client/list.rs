@@ -41,14 +41,14 @@ impl S3Client {
 
 /// Notices tokens that go round, however long the round, with one of them in memory (Brent's algorithm).
 #[derive(Default)]
-struct Round {
+pub(super) struct Round {
     kept: Option<String>,
     steps: u64,
     limit: u64,
 }
 
 impl Round {
-    fn closes_with(&mut self, token: &str) -> bool {
+    pub(super) fn closes_with(&mut self, token: &str) -> bool {
         if self.kept.as_deref() == Some(token) {
             return true;
         }

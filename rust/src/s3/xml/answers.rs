@@ -95,7 +95,13 @@ pub fn parse_list_parts(body: &[u8]) -> Result<PartsPage> {
     let mut part = ListedPart::default();
     let (mut part_number, mut size) = (None, None);
     let mut marker = None;
-    walk_root(body, "ListPartsResult", |path, text| {
+    // Moto calls it by another name.
+    let root = if body.windows(18).take(256).any(|text| text == b"<ListPartsResponse") {
+        "ListPartsResponse"
+    } else {
+        "ListPartsResult"
+    };
+    walk_root(body, root, |path, text| {
         match path {
             "Part/PartNumber" => part_number = Some(number(text)?),
             "Part/Size" => size = Some(number(text)?),
@@ -215,7 +221,7 @@ pub fn parse_location(body: &[u8]) -> Result<String> {
 }
 
 /// `walk`, with the root taken off the paths and refused if it is another one; the root's own end is not visited.
-fn walk_root(body: &[u8], root: &str, mut visit: impl FnMut(&str, &str) -> Result<()>) -> Result<()> {
+pub(super) fn walk_root(body: &[u8], root: &str, mut visit: impl FnMut(&str, &str) -> Result<()>) -> Result<()> {
     walk(body, |path, text| match path.strip_prefix(root) {
         Some("") => Ok(()),
         Some(rest) => visit(rest.strip_prefix('/').ok_or_else(broken)?, text),
@@ -224,7 +230,7 @@ fn walk_root(body: &[u8], root: &str, mut visit: impl FnMut(&str, &str) -> Resul
 }
 
 /// Where a truncated page goes on; an error if it does not say (U15).
-fn next_place<T>(is_truncated: bool, place: Option<T>) -> Result<Option<T>> {
+pub(super) fn next_place<T>(is_truncated: bool, place: Option<T>) -> Result<Option<T>> {
     match (is_truncated, place) {
         (true, None) => Err(Error::new(ErrorKind::Service, "a truncated list does not say where it goes on")),
         (true, place) => Ok(place),
@@ -236,7 +242,7 @@ pub(super) fn number<T: FromStr>(text: &str) -> Result<T> {
     text.trim().parse().map_err(|_| broken())
 }
 
-fn boolean(text: &str) -> Result<bool> {
+pub(super) fn boolean(text: &str) -> Result<bool> {
     match text.trim() {
         "true" => Ok(true),
         "false" => Ok(false),

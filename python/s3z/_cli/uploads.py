@@ -1,0 +1,127 @@
+"""`s3z uploads ls|abort`: what interrupted transfers left, at the store and beside local files (U10)."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from s3z._cli._failures import RefusedError
+from s3z._cli._match import Excluder, matches, split_wildcard
+from s3z._cli._names import Remote, has_wildcard, understand
+from s3z._cli._object import iso
+from s3z._cli._options import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from s3z._cli._context import Context
+
+_DAY = 24 * 3600.0
+
+
+class _Left(NamedTuple):
+    """Something that was left: at the store with an upload id, on a disk without."""
+
+    name: str
+    upload_id: str
+    begun: datetime | None
+
+
+def run(context: Context) -> None:
+    """Carry out `uploads`.
+
+    Raises:
+        UsageError: neither `ls` nor `abort`.
+        RefusedError: an option does not go with the argument.
+    """
+    verb, argument = context.arguments
+    if verb not in ("ls", "abort"):
+        raise UsageError(f'"{verb}" is neither ls nor abort', "uploads")
+    options, target = context.options, understand(argument)
+    if options.upload_id is not None and not (isinstance(target, Remote) and target.key):
+        raise RefusedError("--upload-id needs the object it belongs to")
+    if verb == "ls":
+        for name in ("older_than", "upload_id"):
+            if getattr(options, name) is not None:
+                raise UsageError(f'option "--{name.replace("_", "-")}" goes with abort', "uploads")
+        for left in _found(context, target):
+            _tell(context, left)
+        return
+    if options.upload_id is not None:
+        assert isinstance(target, Remote)
+        _abort(context, _Left(target.uri, options.upload_id, None))
+        return
+    age = timedelta(seconds=_DAY if options.older_than is None else options.older_than)
+    oldest = datetime.now(UTC) - age
+    for left in _found(context, target):
+        # What the store gives no time for is only removed when age does not matter.
+        if (left.begun is None and not age) or (left.begun is not None and left.begun <= oldest):
+            _abort(context, left)
+        else:
+            context.tally.skipped += 1
+            context.printer.debug(f"abort {left.name} {left.upload_id}".rstrip(), "younger than --older-than")
+
+
+def _found(context: Context, target: Remote | str) -> Iterator[_Left]:
+    return _at_store(context, target) if isinstance(target, Remote) else _on_disk(target)
+
+
+def _at_store(context: Context, target: Remote) -> Iterator[_Left]:
+    wild = not context.options.raw and has_wildcard(target.key)
+    prefix = split_wildcard(target.key)[0] if wild else target.key
+    excluder = Excluder(context.options.exclude, prefix)
+    for info in context.client().list_uploads(f"s3://{target.bucket}/{prefix}"):
+        if (not wild or matches(target.key, info.key)) and not excluder.excludes(info.key):
+            yield _Left(info.uri, info.upload_id, info.initiated)
+
+
+def _on_disk(directory: str) -> Iterator[_Left]:
+    """Hidden files of downloads that nobody is writing."""
+    import fcntl
+
+    with os.scandir(directory) as entries:
+        names = sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+    for name in names:
+        if not (name.startswith(".s3z-") and name.endswith((".part", ".ledger"))):
+            continue
+        path = os.path.join(directory, name)  # noqa: PTH118 - names are bytes here
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            modified = os.fstat(descriptor).st_mtime
+        except BlockingIOError:
+            continue  # a download is under way
+        finally:
+            os.close(descriptor)
+        yield _Left(path, "", datetime.fromtimestamp(modified, UTC))
+
+
+def _tell(context: Context, left: _Left) -> None:
+    if context.options.json:
+        begun = None if left.begun is None else iso(left.begun)
+        context.printer.record({"key": left.name, "upload_id": left.upload_id or None, "initiated": begun})
+        return
+    time = "" if left.begun is None else f"{left.begun:%Y/%m/%d %H:%M:%S}"
+    context.printer.data(f"{time:19}  {left.upload_id or '-'}  {left.name}")
+
+
+def _abort(context: Context, left: _Left) -> None:
+    label = f"abort {left.name} {left.upload_id}".rstrip()
+    names = {"source": left.name}
+    record = {"operation": "abort", "success": True, **names, "upload_id": left.upload_id or None}
+    try:
+        if context.dry_run:
+            record["dry_run"] = True
+        elif left.upload_id:
+            context.client().abort_upload(left.name, left.upload_id)
+        else:
+            os.unlink(left.name)  # noqa: PTH108 - names are bytes here
+    except Exception as error:
+        context.fail(label, error, names)
+        return
+    context.tally.done += 1
+    context.printer.result(label, record)
