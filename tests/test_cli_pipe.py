@@ -173,3 +173,10 @@ def test_memory_does_not_grow_with_the_input(fake_s3: FakeS3, run: Command) -> N
         assert process.returncode == 0
         peaks.append(usage.ru_maxrss << 10)
     assert peaks[1] < peaks[0] + 40 * MIB, peaks
+
+
+def test_no_clobber_where_the_store_cannot(fake_s3: FakeS3, run: Command) -> None:
+    """What came from stdin cannot be sent again: an error, and never an empty object."""
+    fake_s3.rule({"type": "respond", "status": 501, "code": "NotImplemented"}, operation="PutObject")
+    run("pipe", "-n", "s3://b/k", input=b"new", status=1)
+    assert fake_s3.do("keys", bucket="b")["keys"] == []

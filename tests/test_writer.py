@@ -10,10 +10,12 @@ import io
 import os
 import pickle
 import subprocess
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.command import python
 from support.data import MIB, is_pattern, leftovers, pattern
 
 import s3z
@@ -386,3 +388,83 @@ class TestArguments:
         assert file.write(b"after a mistake") == 15
         file.close()
         assert stored(fake_s3, fake_bucket) == b"after a mistake"
+
+
+class TestProcess:
+    """The end of the interpreter, and children of a fork."""
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "file = s3z.open('s3://examples/k', 'wb'); file.write(b'x' * 12_000_000)",
+            "import gzip\nfile = gzip.GzipFile(fileobj=s3z.open('s3://examples/k', 'wb'), mode='wb'); file.write(b'x')",
+            "import io\nfile = io.TextIOWrapper(s3z.open('s3://examples/k', 'wb')); file.write('x' * 12_000_000)",
+            "import atexit\nfile = s3z.open('s3://examples/k', 'wb')\nfile.write(b'x')\natexit.register(file.close)",
+        ],
+        ids=["writer", "gzip", "text", "atexit"],
+    )
+    def test_exit_with_an_open_writer(self, fake_s3: FakeS3, fake_bucket: str, tmp_path: Path, code: str) -> None:
+        """Y4: it ends, soon, and nothing stays open at the store."""
+        began = time.monotonic()
+        outcome = python(f"import s3z\n{code}\n", env=fake_s3.environment(), cwd=tmp_path, timeout=20)
+        assert outcome.status == 0, outcome
+        assert time.monotonic() - began < 10
+        assert fake_s3.uploads() == []
+        assert fake_s3.do("keys", bucket=fake_bucket)["keys"] in ([], ["k"])
+
+    def test_fork(self, fake_s3: FakeS3, fake_bucket: str, tmp_path: Path) -> None:
+        """Y3: a child can use neither writer, and its end takes nothing from the parent."""
+        code = (
+            "import os, s3z\n"
+            "remote = s3z.open('s3://examples/k', 'wb', part_size=5 << 20); remote.write(b'x' * (6 << 20))\n"
+            "local = s3z.open('local', 'wb'); local.write(b'y' * 3_000_000)\n"
+            "if (child := os.fork()) == 0:\n"
+            "    for file in (remote, local):\n"
+            "        try: file.write(b'z')\n"
+            "        except s3z.S3zError: pass\n"
+            "        else: os._exit(7)\n"
+            "    del remote, local, file\n"
+            "    import gc, sys; gc.collect(); sys.exit(0)\n"
+            "assert os.waitpid(child, 0)[1] == 0\n"
+            "remote.close(); local.close()\n"
+            "print(remote.result.bytes, local.result.bytes)\n"
+        )
+        outcome = python(code, env={**fake_s3.environment(), "PYTHONWARNINGS": "ignore"}, cwd=tmp_path, timeout=30)
+        assert (outcome.status, outcome.stdout) == (0, f"{6 * MIB} 3000000\n"), outcome
+        assert stored(fake_s3, fake_bucket) == b"x" * (6 * MIB)
+        assert (tmp_path / "local").read_bytes() == b"y" * 3_000_000
+
+
+def test_memory_of_large_parts(fake_s3: FakeS3, fake_bucket: str, tmp_path: Path) -> None:
+    """U6: a part that does not fit into memory lies in a file, wherever its bytes come from."""
+    code = (
+        "import s3z, sys\n"
+        "class Source:\n"
+        "    left = 400\n"
+        "    def read(self, size):\n"
+        "        self.left -= 8\n"
+        "        return bytes(8 << 20) if self.left >= 0 else b''\n"
+        "client = s3z.Client(config=s3z.TransferConfig(memory_limit=32 << 20))\n"
+        "assert client.upload(Source(), 's3://examples/k', part_size=200 << 20).parts == 2\n"
+        "with open('/proc/self/status') as status:\n"
+        "    print(next(int(line.split()[1]) >> 10 for line in status if line.startswith('VmHWM')))\n"
+    )
+    outcome = python(code, env=fake_s3.environment(), cwd=tmp_path, timeout=60)
+    assert outcome.status == 0, outcome
+    assert int(outcome.stdout) < 180, f"{outcome.stdout} MiB"
+
+
+def test_an_abort_that_fails_names_the_upload(fake_s3: FakeS3, fake_bucket: str, fake_client: s3z.Client) -> None:
+    """U9: as a note of the error that counts."""
+    fake_s3.rule({"type": "respond", "status": 403, "code": "AccessDenied"}, operation="AbortMultipartUpload")
+    with (
+        pytest.raises(ZeroDivisionError) as caught,
+        fake_client.open(f"s3://{fake_bucket}/k", "wb", part_size=PART) as file,
+    ):
+        file.write(b"x" * (2 * PART))
+        fake_s3.wait_for_log(operation="UploadPart", count=1)
+        raise ZeroDivisionError
+    [left] = fake_s3.uploads()
+    fake_s3.do("clear_rules")
+    fake_client.abort_upload(f"s3://{fake_bucket}/k", left["upload_id"])
+    assert left["upload_id"] in caught.value.__notes__[0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from s3z import _content_type, _core, _headers, _paths, _progress
 from s3z._config import check_part_size
+from s3z._exceptions import ConfigError
 from s3z._transfers import common, object_uri, watched
 from s3z._types import UploadResult
 
@@ -74,6 +75,8 @@ def upload(core: _core.Client, settings: Settings, request: UploadRequest) -> Up
     """See `Client.upload`."""
     if not isinstance(request.source, (str, os.PathLike)):
         return _upload_stream(core, settings, request)
+    if request.expected_size is not None:
+        raise ConfigError("expected_size goes with a source of unknown length; a file has its own")
     path = _paths.local_path(request.source, "source")
     bucket, key = object_uri(request.destination)
     options = core_options(settings, request.options, None)

@@ -163,7 +163,7 @@ class ObjectWriter(io.BufferedIOBase):
             self.abort()
         except Exception as left:  # the first error is the one that counts; it says what the abort could not do
             if error is not None:
-                error.add_note(str(left))
+                error.add_note(_left(left))
 
     def __del__(self) -> None:
         if getattr(self, "_core", None) is None or self.closed:
@@ -191,7 +191,7 @@ class ObjectWriter(io.BufferedIOBase):
                 self._core.abort()
             except Exception as left:
                 if self._failure is not None:
-                    self._failure.add_note(str(left))
+                    self._failure.add_note(_left(left))
 
     def _end(self) -> None:
         self._core = None
@@ -228,6 +228,12 @@ class TextWriter(io.TextIOWrapper):
         except (AttributeError, ValueError):
             return
         raw.__del__()
+
+
+def _left(error: Exception) -> str:
+    """What is said beside the first error of an abort that failed."""
+    upload_id = getattr(error, "upload_id", None)
+    return str(error) if upload_id is None else f"{error}: its id is {upload_id}, and its parts may cost storage"
 
 
 def _raw(text: TextWriter) -> ObjectWriter:

@@ -49,7 +49,7 @@ def send(context: Context, source: Any, target: Remote) -> UploadResult:
     try:
         return send("*")
     except ServiceError as error:
-        if error.status != 501:
+        if error.status != 501 or not isinstance(source, str):  # what came from stdin is gone
             raise
         warn("the store has no conditional writes; that nothing was there is known from before the upload only")
         return send(None)

@@ -100,11 +100,13 @@ struct Source {
 }
 
 impl Source {
-    /// Fills the block, less only at the end; whether that has come.
+    /// Fills the block; less at the end, or when the producer pauses. Whether the end has come.
     fn fill(&self, mut block: Buffer) -> Result<(Buffer, bool)> {
         let mut filled = 0;
         while filled < BUFFER_SIZE {
-            self.wait()?;
+            if !self.wait(filled == 0)? {
+                break;
+            }
             match rustix::io::read(self.descriptor.as_fd(), &mut block.whole()[filled..]) {
                 Ok(0) => {
                     block.set_len(filled);
@@ -119,15 +121,17 @@ impl Source {
         Ok((block, false))
     }
 
-    /// Returns when a read would not wait; a file and a device that cannot be polled never do.
-    fn wait(&self) -> Result<()> {
+    /// Returns when a read would not wait; or, unless it is to be `patient`, after a slice, with false. A file and a device
+    /// that cannot be polled are always ready.
+    fn wait(&self, patient: bool) -> Result<bool> {
         loop {
             if self.cancel.is_set() {
                 return Err(Error::cancelled());
             }
             match poll(&mut [PollFd::new(&self.descriptor, PollFlags::IN)], Some(&SLICE)) {
+                Ok(0) if !patient => return Ok(false),
                 Ok(0) | Err(Errno::INTR) => {}
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(true),
                 Err(errno) => return Err(Error::local_errno(&self.name, errno)),
             }
         }

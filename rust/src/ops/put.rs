@@ -198,6 +198,7 @@ impl ObjectWriter {
             } else {
                 self.accepted += piece.len() as u64;
                 self.filling.share(piece);
+                self.settle().await?;
             }
         }
         Ok(())
@@ -208,15 +209,19 @@ impl ObjectWriter {
         self.shared.engine.scheduler.loose_buffer()
     }
 
-    /// Takes a block as it is.
+    /// Takes a block as it is; what little is in it is copied, or a slow producer's part would lie in blocks that are
+    /// nearly empty.
     pub async fn write_block(&mut self, block: Buffer) -> Result<()> {
+        if block.len() < BUFFER_SIZE / 2 {
+            return self.write(&block).await;
+        }
         let mut data = Bytes::from_owner(block);
         while !data.is_empty() {
             self.make_room().await?;
             let room = usize::try_from(self.filling.room()).unwrap_or(usize::MAX);
             let piece = data.split_to(data.len().min(room));
             self.accepted += piece.len() as u64;
-            self.filling.take_own(piece);
+            self.filling.share(piece);
             self.settle().await?;
         }
         Ok(())
@@ -239,7 +244,12 @@ impl ObjectWriter {
         drop(orders);
         shared.ended().await;
         match shared.take_outcome() {
-            Err(error) if error.upload_id().is_some() => Err(error),
+            Err(error) if error.upload_id().is_some() => {
+                let object = &shared.request.object;
+                let left = Error::new(ErrorKind::Service, "the multipart upload could not be aborted");
+                let left = left.with_object(&object.bucket, &object.key);
+                Err(left.with_upload_id(error.upload_id().unwrap_or_default()).with_source(error))
+            }
             _ => Ok(()),
         }
     }

@@ -50,12 +50,17 @@ impl Live {
     fn enter(self: Arc<Self>, cancel: &Cancel) -> Option<Entry> {
         let number = self.next.fetch_add(1, Relaxed);
         let mut operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.exiting.load(Relaxed) && self.last.get() != Some(&current().id()) {
+        if self.is_over_for_this_thread() {
             return None;
         }
         operations.push((number, cancel.clone()));
         drop(operations);
         Some(Entry(self, number))
+    }
+
+    /// Whether the interpreter is on its way out, and on another thread.
+    fn is_over_for_this_thread(&self) -> bool {
+        self.exiting.load(Relaxed) && self.last.get() != Some(&current().id())
     }
 
     fn begin_exit(&self) {
@@ -157,7 +162,7 @@ pub fn wait<T: Send + 'static>(
     let mut delivered = Instant::now();
     loop {
         match next_slice(py, &ended) {
-            Some(Err(error)) if error.kind() == ErrorKind::Cancelled && live.exiting.load(Relaxed) => rest(py),
+            Some(Err(error)) if error.kind() == ErrorKind::Cancelled && live.is_over_for_this_thread() => rest(py),
             Some(outcome) => {
                 let value = outcome.map_err(|error| to_python(py, error))?;
                 deliver(watch)?;

@@ -68,20 +68,25 @@ pub struct TempFile {
     name: String,
     /// Published, or kept for the next run.
     stays: bool,
+    /// A forked child has a copy of this, but the file is not its own (Y3).
+    pid: u32,
 }
 
 impl TempFile {
     /// Creates the hidden file: a random name, never an existing one, readable by its owner only, locked.
     pub fn create(destination: Destination) -> Result<Self> {
         let (file, name) = patiently(PATIENCE, || create_locked(&destination))?;
-        Ok(Self { destination, file, name, stays: false })
+        Ok(Self { destination, file, name, stays: false, pid: std::process::id() })
     }
 
     /// Opens the file that an earlier run left, if nobody else could have made, changed or taken it (F13). Its content
     /// is not looked at.
     pub fn reopen(destination: Destination, kept: &Kept<'_>) -> Reopened {
         match open_kept(destination.directory(), kept) {
-            Ok(file) => Reopened::File(Self { destination, file, name: kept.name.to_owned(), stays: false }),
+            Ok(file) => {
+                let (name, pid) = (kept.name.to_owned(), std::process::id());
+                Reopened::File(Self { destination, file, name, stays: false, pid })
+            }
             Err(why) => Reopened::Refused(destination, why),
         }
     }
@@ -152,7 +157,7 @@ impl AsFd for TempFile {
 
 impl Drop for TempFile {
     fn drop(&mut self) {
-        if !self.stays {
+        if !self.stays && self.pid == std::process::id() {
             let _ = self.destination.directory().unlink(OsStr::new(&self.name));
         }
     }

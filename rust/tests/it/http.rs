@@ -150,6 +150,25 @@ async fn a_chunked_body_that_breaks_off_is_never_a_short_success() {
     }
 }
 
+/// #7, I8: chunks have no length of their own; what is more than the range is an error, and nothing of it is written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chunks_beyond_their_range_are_refused() {
+    for extra in [1, 100] {
+        let world = World::with_object();
+        let (len, total) = (PART, SIZE);
+        let head = format!(
+            "HTTP/1.1 206 Partial Content\r\nETag: \"x\"\r\nx-amz-request-id: R\r\nTransfer-Encoding: chunked\r\n\
+             Content-Range: bytes 0-{}/{total}\r\n\r\n{:x}\r\n",
+            len - 1,
+            len + extra
+        );
+        let body = vec![b'x'; (len + extra) as usize];
+        let answer = [head.into_bytes(), body, b"\r\n0\r\n\r\n".to_vec()].concat();
+        let long = |world: &World| world.on(gets(), raw(answer.clone()));
+        world.refuses(&world.get(), ErrorKind::Service, long).await;
+    }
+}
+
 /// #28: framing that can be read in two ways, or not at all. `abcde` is all there is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ambiguous_framing_is_refused() {

@@ -18,7 +18,7 @@ pub(super) struct Filling {
     len: u64,
     /// Over what is in chunks or in the file.
     crc: Option<Crc>,
-    /// Bytes in blocks of ours that are in memory.
+    /// Bytes in memory.
     own: u64,
     chunks: Vec<Bytes>,
     block: Option<Buffer>,
@@ -30,7 +30,7 @@ pub(super) struct Filling {
 pub(super) struct Filled {
     body: Body,
     pub len: u64,
-    /// Bytes of it in memory of ours.
+    /// Bytes of it in memory.
     own: u64,
     pub crc: Option<u64>,
 }
@@ -78,7 +78,7 @@ impl Filling {
         free.min(usize::try_from(self.room()).unwrap_or(usize::MAX))
     }
 
-    /// Bytes in memory of ours. What the caller lends is the caller's.
+    /// Bytes in memory.
     pub fn own(&self) -> u64 {
         self.own
     }
@@ -96,17 +96,12 @@ impl Filling {
         }
     }
 
-    /// Takes a piece as it is; it must fit into the part.
+    /// Takes a piece as it is; it must fit into the part. It counts as ours: nobody else may know that it is still held.
     pub fn share(&mut self, piece: Bytes) {
         self.close_block();
-        self.len += piece.len() as u64;
+        let len = piece.len() as u64;
+        (self.len, self.own) = (self.len + len, self.own + len);
         self.close(piece);
-    }
-
-    /// The same with a piece of a block of ours.
-    pub fn take_own(&mut self, piece: Bytes) {
-        self.own += piece.len() as u64;
-        self.share(piece);
     }
 
     pub fn is_spooled(&self) -> bool {
