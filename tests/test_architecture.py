@@ -41,7 +41,10 @@ CRATES = {
 _BASE = {"_version", "_escape", "_exceptions", "_units", "_log", "_content_type"}
 #: module of the package → the others it may import; `_cli` stands for all of the command
 PYTHON_MAY = {
-    "__init__": {"_api", "_client", "_config", "_exceptions", "_parts", "_types", "_version", "_writer"},
+    "__init__": {
+        "_api", "_client", "_config", "_exceptions", "_part_file", "_parts", "_types", "_version",
+        "_writer",
+    },
     "__main__": {"_cli"},
     "_api": {"_client", "_secrecy"},
     "_boto": {"_config", "_core", "_credentials", "_exceptions", "_settings"},
@@ -55,6 +58,7 @@ PYTHON_MAY = {
     "_headers": {"_escape", "_exceptions"},
     "_line": {"_units"},
     "_log": set(),
+    "_part_file": {"_api", "_core", "_exceptions", "_parts", "_paths"},
     "_parts": {"_api", "_client", "_core", "_exceptions", "_transfers", "_types", "_uploads"},
     "_paths": {"_escape", "_exceptions"},
     "_profiles": {"_escape", "_exceptions", "_secrecy"},

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         TransferTimeoutError,
         UnsafeKeyError,
     )
+    from s3z._part_file import PartFile, PartFileResult
     from s3z._parts import MultipartUpload, PartInfo, PartState
     from s3z._types import DownloadResult, HeadResult, ObjectInfo, ProgressEvent, UploadInfo, UploadResult, Verification
     from s3z._writer import ObjectWriter, TextWriter
@@ -54,6 +55,8 @@ __all__ = [
     "ObjectChangedError",
     "ObjectInfo",
     "ObjectWriter",
+    "PartFile",
+    "PartFileResult",
     "PartInfo",
     "PartState",
     "ProgressEvent",
@@ -86,6 +89,7 @@ _HOMES = {
     "_client": ("Client",),
     "_config": ("TransferConfig",),
     "_writer": ("ObjectWriter", "TextWriter"),
+    "_part_file": ("PartFile", "PartFileResult"),
     "_parts": ("MultipartUpload", "PartInfo", "PartState"),
     "_types": (
         "DownloadResult",

@@ -15,6 +15,7 @@ mod load;
 pub mod manage;
 mod multipart;
 mod pace;
+pub mod part_file;
 pub mod pipe;
 pub mod put;
 mod read_back;

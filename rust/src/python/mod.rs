@@ -7,6 +7,7 @@ mod convert;
 mod credentials;
 mod error;
 mod listing;
+mod part_file;
 mod parts;
 mod per_process;
 mod runtime;
@@ -31,6 +32,8 @@ mod _core {
     use super::client::Client;
     #[pymodule_export]
     use super::listing::ListPages;
+    #[pymodule_export]
+    use super::part_file::{PartFile, open_part_file};
     #[pymodule_export]
     use super::parts::{
         UploadPages, abort_upload, complete_upload, create_upload, list_parts, list_uploads, upload_part,
