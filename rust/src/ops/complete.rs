@@ -67,6 +67,29 @@ fn unknown(lost: Error, upload_id: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checksum::Algorithm;
+    use crate::s3::client::ObjectRef;
+    use crate::s3::object::ObjectIdentity;
+
+    /// C12: what is there is ours only if its size is, whatever else fits.
+    #[test]
+    fn another_object_is_not_ours() {
+        let object = ObjectRef::new("b", "k", None).unwrap();
+        let parts = [CompletedPart { number: 1, etag: "\"0cc175b9c0f1b6a831c399e269772661\"".into(), checksum: None }];
+        let checksum = Some((Algorithm::Crc32, 5));
+        let completed =
+            Completed { object: &object, upload_id: "id", parts: &parts, size: 7, checksum, headers: vec![] };
+        let head = |size, etag: Option<String>, crc| ObjectHead {
+            identity: ObjectIdentity { size, etag, ..ObjectIdentity::default() },
+            checksum: StoredChecksum::FullObject(Algorithm::Crc32, crc),
+            metadata: Vec::new(),
+            headers: Vec::new(),
+        };
+        assert!(is_ours(&head(7, None, 5), &completed));
+        assert!(is_ours(&head(7, etag_of(&parts), 6), &completed));
+        assert!(!is_ours(&head(8, etag_of(&parts), 5), &completed));
+        assert!(!is_ours(&head(7, Some("\"other\"".into()), 6), &completed));
+    }
 
     #[test]
     fn the_etag_of_parts() {

@@ -52,6 +52,17 @@ async fn parts_are_compared_whatever_the_ranges() {
     }
 }
 
+/// C6: parts that are all right do not make an object of another composite.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_composite_that_is_not_of_its_parts_is_refused() {
+    let world = world(Stored::Crc32, true);
+    world.on(operation("HeadObject"), set_header("x-amz-checksum-crc32", &format!("AAAAAA==-{COUNT}")));
+    let error = world.download(&world.get()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Integrity, "{error:?}");
+    assert!(error.to_string().contains("not the one of the parts"), "{error}");
+    assert!(!world.destination().exists());
+}
+
 /// C6: a hash needs its bytes in order, so such a part comes by one request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parts_with_hashes_are_fetched_whole() {
