@@ -70,7 +70,7 @@ PYTHON_MAY = {
     "_types": {"_escape", "_units"},
     "_units": set(),
     "_uploads": {
-        "_config", "_content_type", "_core", "_exceptions", "_headers", "_paths", "_progress", "_settings",
+        "_config", "_content_type", "_core", "_exceptions", "_headers", "_log", "_paths", "_progress", "_settings",
         "_transfers", "_types", "_writer",
     },
     "_version": set(),

@@ -468,3 +468,26 @@ def test_an_abort_that_fails_names_the_upload(fake_s3: FakeS3, fake_bucket: str,
     fake_s3.do("clear_rules")
     fake_client.abort_upload(f"s3://{fake_bucket}/k", left["upload_id"])
     assert left["upload_id"] in caught.value.__notes__[0]
+
+
+def test_a_store_without_checksums_is_warned_of_once(
+    fake_s3: FakeS3, fake_bucket: str, fake_client: s3z.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """C13, #53"""
+    fake_s3.switch(refuse_checksums=True, no_default_checksum=True)
+    try:
+        for number in range(3):
+            result = fake_client.put(f"s3://{fake_bucket}/{number}", b"x")
+            assert str(result.verified) == "length", result
+            assert result.verified.detail == "the store refuses checksum headers"
+        strict = s3z.Client(
+            endpoint_url=fake_s3.endpoint,
+            credentials={"aws_access_key_id": fake_s3.access_key, "aws_secret_access_key": fake_s3.secret_key},
+            config=s3z.TransferConfig(strict_checksums=True),
+        )
+        with pytest.raises(s3z.ServiceError) as caught:
+            strict.put(f"s3://{fake_bucket}/strict", b"x")
+    finally:
+        fake_s3.switch(refuse_checksums=False, no_default_checksum=False)
+    assert caught.value.status == 501
+    assert [record.message.partition(" refuses")[0] for record in caplog.records] == [fake_s3.endpoint]

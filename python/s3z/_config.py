@@ -68,6 +68,7 @@ class TransferConfig:
         read_timeout: seconds without a byte.
         direct_io: `auto`, `on` or `off`.
         durable: whether a finished file is also synced to the disk before a download returns.
+        strict_checksums: whether a store that refuses checksum headers is an error; else it is sent none.
 
     Raises:
         ConfigError: a value is out of range.
@@ -87,6 +88,7 @@ class TransferConfig:
     read_timeout: float | None = None
     direct_io: str | None = None
     durable: bool | None = None
+    strict_checksums: bool | None = None
 
     def __post_init__(self) -> None:
         check_part_size(self.part_size)
@@ -316,6 +318,7 @@ def resolve_transfer(find: Resolver, given: TransferConfig) -> dict[str, Setting
     put("read_timeout", positive_duration, "S3Z_READ_TIMEOUT")
     put("direct_io", one_of("auto", "on", "off"), "S3Z_DIRECT_IO")
     put("durable", parse_switch, "S3Z_DURABLE")
+    put("strict_checksums", parse_switch, "S3Z_STRICT_CHECKSUMS")
     _refuse_unsupported(find)
     return picked
 

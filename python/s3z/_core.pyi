@@ -24,6 +24,7 @@ class TransferSettings(TypedDict, total=False):
     connect_timeout: float | None
     read_timeout: float | None
     direct_io: str | None
+    strict_checksums: bool | None
 
 class DownloadOptions(TypedDict, total=False):
     version_id: str | None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from s3z import _content_type, _core, _headers, _paths, _progress
 from s3z._config import check_part_size
 from s3z._exceptions import ConfigError
+from s3z._log import warn
 from s3z._transfers import common, object_uri, watched
 from s3z._types import UploadResult
 
@@ -25,6 +26,9 @@ _MODES = {
     "w": (False, True), "wt": (False, True), "tw": (False, True),
     "x": (True, True), "xt": (True, True), "tx": (True, True),
 }  # fmt: skip
+#: what the core says of an upload to a store that takes no checksums, and the endpoints that were warned about
+_REFUSED = "the store refuses checksum headers"
+_warned: set[str] = set()
 #: options of `open` that speak of an object, and those that speak of a local file
 _LOCAL = ("durable", "direct_io", "overwrite")
 
@@ -86,7 +90,16 @@ def upload(core: _core.Client, settings: Settings, request: UploadRequest) -> Up
     report = watched(
         request.progress, path, lambda watcher: core.upload_file(os.fsencode(path), bucket, key, options, watcher)
     )
-    return UploadResult(uri=f"s3://{bucket}/{key}", **common(report))
+    return _result(settings, f"s3://{bucket}/{key}", report)
+
+
+def _result(settings: Settings, uri: str, report: _core.TransferReport) -> UploadResult:
+    result = UploadResult(uri=uri, **common(report))
+    endpoint = settings.endpoint_url.value or "AWS"
+    if result.verified.detail == _REFUSED and endpoint not in _warned:
+        _warned.add(endpoint)
+        warn(f"{endpoint} refuses checksum headers: uploads go without, and only their lengths are compared")
+    return result
 
 
 def _upload_stream(core: _core.Client, settings: Settings, request: UploadRequest) -> UploadResult:
@@ -134,7 +147,7 @@ def _upload_descriptor(
         name,
         lambda watcher: _core.upload_descriptor(core, source.fileno(), name, bucket, key, options, watcher),
     )
-    return UploadResult(uri=f"s3://{bucket}/{key}", **common(report))
+    return _result(settings, f"s3://{bucket}/{key}", report)
 
 
 def _descriptor_name(descriptor: int) -> str:
@@ -163,7 +176,7 @@ def open_object(
     watcher = _progress.watch(progress, uri)
 
     def result(report: _core.TransferReport) -> UploadResult:
-        return UploadResult(uri=uri, **common(report))
+        return _result(settings, uri, report)
 
     return ObjectWriter(_core.open_object(core, bucket, key, chosen, watcher), uri, result, watcher)
 

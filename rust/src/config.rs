@@ -71,6 +71,8 @@ pub struct TransferConfig {
     pub direct_io_threshold: u64,
     /// A download of at least so many bytes keeps a ledger, so that it can be gone on with (F12).
     pub resume_threshold: u64,
+    /// Whether a store that refuses checksum headers is an error, instead of being sent none (C13).
+    pub strict_checksums: bool,
     /// A range is compared with its peers by what it got within this time.
     pub pace_window: Duration,
     /// At the end of a transfer a range that would take longer is split for an idle connection.
@@ -105,6 +107,7 @@ impl Default for TransferConfig {
             direct_io: DirectIo::Auto,
             direct_io_threshold: 64 * MIB,
             resume_threshold: 64 * MIB,
+            strict_checksums: false,
             pace_window: Duration::from_secs(2),
             worth_splitting: Duration::from_secs(1),
         }

@@ -153,7 +153,7 @@ impl Multipart {
         self.progress.set_unfinished(None);
         let count = u32::try_from(sent.len()).unwrap_or(u32::MAX);
         let all_echoed = sent.iter().all(|sent| sent.echoed);
-        let verified = verified(self.checksum.zip(crc), &stored, count, all_echoed);
+        let verified = verified(&self.client, self.checksum.zip(crc), &stored, count, all_echoed);
         Ok(Assembled { stored, parts: count, attempts: sent.iter().map(|sent| sent.attempts).sum(), verified })
     }
 
@@ -186,13 +186,20 @@ impl Multipart {
 }
 
 /// What the store's own words prove (C14).
-pub fn verified(ours: Option<(Algorithm, u64)>, stored: &Stored, parts: u32, all_echoed: bool) -> Verification {
+pub fn verified(
+    client: &S3Client,
+    ours: Option<(Algorithm, u64)>,
+    stored: &Stored,
+    parts: u32,
+    all_echoed: bool,
+) -> Verification {
     let Some((algorithm, crc)) = ours else {
         return Verification::Length("no checksum was sent".into());
     };
     match &stored.echoed {
         Some((_, value)) if *value == checksum::encode(algorithm, crc) => Verification::FullObject(algorithm.into()),
         _ if all_echoed => Verification::Parts(algorithm.into(), parts),
+        _ if client.refuses_checksums() => Verification::Length("the store refuses checksum headers".into()),
         _ => Verification::Length("the store did not repeat the checksum".into()),
     }
 }

@@ -90,7 +90,7 @@ impl Run<'_> {
         };
         let (stored, crc) = self.guard(work).await?;
         self.progress.add_durable(self.reader.size());
-        let verified = verified(self.request.checksum.zip(crc), &stored, 1, false);
+        let verified = verified(&self.engine.client, self.request.checksum.zip(crc), &stored, 1, false);
         Ok(self.report(Assembled { parts: 1, attempts: stored.attempts, verified, stored }))
     }
 

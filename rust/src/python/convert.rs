@@ -67,7 +67,7 @@ pub const DIRECT_IO: [(&str, DirectIo); 3] = [("auto", DirectIo::Auto), ("on", D
 pub const ADDRESSING: [(&str, AddressingStyle); 3] =
     [("auto", AddressingStyle::Auto), ("path", AddressingStyle::Path), ("virtual", AddressingStyle::Virtual)];
 
-const TRANSFER: [&str; 9] = [
+const TRANSFER: [&str; 10] = [
     "part_size",
     "multipart_threshold",
     "max_concurrency",
@@ -77,6 +77,7 @@ const TRANSFER: [&str; 9] = [
     "connect_timeout",
     "read_timeout",
     "direct_io",
+    "strict_checksums",
 ];
 
 /// Puts what is given over the defaults.
@@ -88,6 +89,7 @@ pub fn apply_transfer(config: &mut ClientConfig, settings: Bound<'_, PyDict>) ->
     transfer.max_concurrency = settings.number("max_concurrency")?.or(transfer.max_concurrency);
     transfer.max_requests = settings.number("max_requests")?.unwrap_or(transfer.max_requests);
     transfer.memory_limit = settings.count("memory_limit")?.unwrap_or(transfer.memory_limit);
+    transfer.strict_checksums = settings.get("strict_checksums")?.unwrap_or(transfer.strict_checksums);
     transfer.direct_io = settings.word("direct_io", &DIRECT_IO)?.unwrap_or(transfer.direct_io);
     let retry = &mut config.retry;
     if let Some(attempts) = settings.count("max_attempts")? {

@@ -26,6 +26,7 @@ pub struct Attempts {
     redirects: u32,
     refreshed: bool,
     clock_set: bool,
+    checksums_dropped: bool,
     region_set: bool,
     /// New bytes since the last failure.
     new_bytes: u64,
@@ -119,6 +120,7 @@ impl Attempts {
             }
             Class::Credentials => once(&mut self.refreshed),
             Class::Clock => once(&mut self.clock_set),
+            Class::Checksums => once(&mut self.checksums_dropped),
             Class::Region(_) => once(&mut self.region_set),
             Class::Redirect(_) => {
                 self.redirects += 1;

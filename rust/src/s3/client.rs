@@ -12,7 +12,7 @@ mod object;
 mod uploads;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -48,6 +48,8 @@ struct Shared {
     clock: Arc<dyn WallClock>,
     /// Seconds by which the store's clock is ahead of ours.
     clock_ahead: AtomicI64,
+    /// The store has refused checksum headers, so it is sent none (C13).
+    no_checksums: AtomicBool,
     /// Bucket → region, where an answer named another one than configured.
     regions: Mutex<HashMap<String, String>>,
 }
@@ -79,6 +81,7 @@ impl S3Client {
             pressure: Pressure::default(),
             clock: environment.clock,
             clock_ahead: AtomicI64::new(0),
+            no_checksums: AtomicBool::new(false),
             regions: Mutex::default(),
             config,
         })))
@@ -130,6 +133,15 @@ impl S3Client {
 
     pub(super) fn set_clock_ahead(&self, seconds: i64) {
         self.0.clock_ahead.store(seconds, Relaxed);
+    }
+
+    /// Whether the store has refused checksum headers.
+    pub fn refuses_checksums(&self) -> bool {
+        self.0.no_checksums.load(Relaxed)
+    }
+
+    pub(super) fn send_no_checksums(&self) {
+        self.0.no_checksums.store(true, Relaxed);
     }
 
     /// The region to sign for: what the store said of the bucket, else what was configured.

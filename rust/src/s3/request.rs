@@ -263,6 +263,8 @@ impl S3Client {
                 None => return Err(error),
             },
             Class::Clock => self.set_clock_ahead(clock_ahead.unwrap_or_default()),
+            Class::Checksums if self.config().transfer.strict_checksums => return Err(error),
+            Class::Checksums => self.send_no_checksums(),
             Class::Region(region) => self.set_region(&request.bucket, region),
             Class::Redirect(target) => attempts.redirected_to = Some(target.clone()),
             _ => {}

@@ -21,6 +21,8 @@ pub enum Class {
     BadAnswer,
     Credentials,
     Clock,
+    /// The store does not take checksum headers (C13).
+    Checksums,
     /// The bucket lives in this region.
     Region(String),
     /// The store names another host for this request.

@@ -2,9 +2,12 @@
 
 use fake_s3::{Action, Algorithm as Stored, Match, PatternObject};
 use s3z::checksum::Algorithm;
+use s3z::config::MIB;
 use s3z::error::ErrorKind;
 use s3z::ops::download::DownloadRequest;
+use s3z::ops::report::Verification;
 use s3z::ops::stored::Verify;
+use s3z::ops::upload::UploadRequest;
 
 use crate::support::*;
 
@@ -152,4 +155,25 @@ async fn the_order_of_head_and_ranges_does_not_matter() {
         let report = world.downloads(&world.get(), SIZE, SEED).await;
         assert_eq!(report.verified.kind(), "full_object");
     }
+}
+
+/// #53, C13: a store that says it does not take checksums is sent none from then on; strict clients fail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_refuses_checksums_is_sent_none() {
+    for size in [300_000, 12 * MIB] {
+        let world = World::with(|_, client| client.transfer.multipart_threshold = MIB);
+        world.switch(|switches| (switches.refuse_checksums, switches.no_default_checksum) = (true, true));
+        let report = world.upload(&UploadRequest { part_size: Some(5 * MIB), ..world.put(size) }).await.unwrap();
+        assert_eq!(report.verified, Verification::Length("the store refuses checksum headers".into()));
+        assert_eq!(world.server.object(BUCKET, KEY).unwrap().to_vec(), content(size));
+        let refused = world.server.log().iter().filter(|record| record.status == 501).count();
+        assert_eq!(refused, 1, "it is remembered");
+        world.upload(&world.put(size)).await.unwrap();
+        assert_eq!(world.server.log().iter().filter(|record| record.status == 501).count(), 1);
+    }
+    let world = World::with(|_, client| client.transfer.strict_checksums = true);
+    world.switch(|switches| switches.refuse_checksums = true);
+    let error = world.upload(&world.put(300_000)).await.unwrap_err();
+    assert_eq!(error.status(), Some(501), "{error:?}");
+    assert_eq!(world.server.object(BUCKET, KEY), None);
 }

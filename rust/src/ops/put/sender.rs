@@ -147,7 +147,7 @@ impl Sender {
         };
         let stored = shared.engine.client.put_object(put).await?;
         shared.progress.add_durable(size);
-        let verified = verified(request.checksum.zip(crc), &stored, 1, false);
+        let verified = verified(&shared.engine.client, request.checksum.zip(crc), &stored, 1, false);
         Ok(self.report(Assembled { parts: 1, attempts: stored.attempts, verified, stored }, size))
     }
 

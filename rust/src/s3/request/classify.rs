@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use hyper_util::client::legacy;
 
+use super::prepare::is_checksum_of_a_write;
 use super::{Answer, Failure, Request};
 use crate::error::{Error, ErrorKind, escape};
 use crate::s3::http::{ConnectTimedOut, DnsFailed, chain, descriptor_errno, local_address, root_cause};
@@ -25,6 +26,7 @@ struct Facts {
     /// Where a 307 points.
     location: Option<String>,
     clock_is_off: bool,
+    refuses_checksums: bool,
     /// PutObject or Complete: the conflict passes, and the condition is then decided (U12).
     repeats_conflicts: bool,
     creates_only: bool,
@@ -41,11 +43,14 @@ pub(super) fn status(answer: &Answer, body: &[u8], request: &Request, now: Syste
         region: region.filter(|region| crate::s3::endpoint::validate_region(region).is_ok()),
         location: answer.header("location").map(str::to_owned),
         clock_is_off: ahead.is_some_and(|ahead| ahead.abs() > CLOCK_TOLERANCE),
+        refuses_checksums: false,
         repeats_conflicts: repeats_conflicts(request),
         creates_only: request.has_header("if-none-match"),
     };
-    let (class, kind) = class_and_kind(answer.status(), code.as_deref(), facts);
     let message = parsed.as_ref().map_or("", |error| error.message.as_str());
+    let about = parsed.as_ref().map_or("", |error| error.about.as_str());
+    let facts = Facts { refuses_checksums: refuses_checksums(request, [message, about]), ..facts };
+    let (class, kind) = class_and_kind(answer.status(), code.as_deref(), facts);
     let text = describe(kind, answer.status(), code.as_deref(), message, request);
     let (request_id, host_id) = answer.request_ids();
     let request_id = request_id.or_else(|| parsed.as_ref().and_then(|error| error.request_id.clone()));
@@ -76,12 +81,23 @@ pub(in crate::s3) fn code_in_success(error: &xml::ErrorBody, request: &Request) 
         region: None,
         location: None,
         clock_is_off: false,
+        refuses_checksums: false,
         repeats_conflicts: repeats_conflicts(request),
         creates_only: request.has_header("if-none-match"),
     };
     let (class, kind) = class_and_kind(200, Some(&error.code), facts);
     let text = describe(kind, 200, Some(&error.code), &error.message, request);
     Failure::new(class, Error::new(kind, text).with_status(200, Some(error.code.clone())))
+}
+
+/// Whether the answer says, by name, that it is the checksum of this write it does not take (C13).
+fn refuses_checksums(request: &Request, said: [&str; 2]) -> bool {
+    if !request.headers.iter().any(|(name, _)| is_checksum_of_a_write(request, name)) {
+        return false;
+    }
+    let said = said.join(" ").to_ascii_lowercase();
+    let names = ["x-amz-checksum", "x-amz-sdk-checksum", "x-amz-trailer", "checksum algorithm", "checksumalgorithm"];
+    names.iter().any(|name| said.contains(name))
 }
 
 fn repeats_conflicts(request: &Request) -> bool {
@@ -110,6 +126,7 @@ fn class_and_kind(status: u16, code: Option<&str>, facts: Facts) -> (Class, Erro
             301 | 400 | 403,
             "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" | "",
         ) if facts.region.is_some() => facts.region.map_or(Class::Terminal, Class::Region),
+        (400 | 501, _) if facts.refuses_checksums && kind != ErrorKind::Integrity => Class::Checksums,
         (200..=299, "") => Class::BadAnswer,
         (408 | 500 | 502 | 504, _) | (_, "InternalError" | "RequestTimeout" | "OperationAborted") => Class::Transient,
         (_, "ConditionalRequestConflict") if facts.repeats_conflicts => Class::Transient,
@@ -251,8 +268,14 @@ mod tests {
     use super::*;
 
     fn judged(status: u16, code: &str) -> (Class, ErrorKind) {
-        let facts =
-            Facts { region: None, location: None, clock_is_off: false, repeats_conflicts: false, creates_only: false };
+        let facts = Facts {
+            region: None,
+            location: None,
+            clock_is_off: false,
+            refuses_checksums: false,
+            repeats_conflicts: false,
+            creates_only: false,
+        };
         class_and_kind(status, (!code.is_empty()).then_some(code), facts)
     }
 
@@ -296,6 +319,7 @@ mod tests {
             region: Some("eu-west-1".into()),
             location: Some("http://x".into()),
             clock_is_off: true,
+            refuses_checksums: false,
             repeats_conflicts,
             creates_only,
         };

@@ -38,6 +38,9 @@ impl S3Client {
         }
         let keys = self.credentials().get().await?;
         let mut headers = request.headers.clone();
+        if self.refuses_checksums() {
+            headers.retain(|(name, _)| !is_checksum_of_a_write(request, name));
+        }
         headers.push(("host".into(), address.host_header.clone()));
         headers.push(("accept-encoding".into(), "identity".into()));
         if let Some(keys) = &keys {
@@ -86,6 +89,12 @@ impl S3Client {
         headers.push(("authorization".into(), signature.authorization));
         Ok(())
     }
+}
+
+/// Whether this header speaks of a checksum of what is written; reads ask for one by another.
+pub(super) fn is_checksum_of_a_write(request: &Request, name: &str) -> bool {
+    let is_checksum = name.starts_with("x-amz-checksum-") || name == "x-amz-sdk-checksum-algorithm";
+    is_checksum && !matches!(request.method, Method::GET | Method::HEAD)
 }
 
 struct Signed<'a> {
