@@ -58,14 +58,27 @@ CALLS: dict[str, Callable[[Any, Path], object]] = {
     "download": lambda s3, here: s3.download("s3://b/k", here / "out" / "k"),
     "upload": lambda s3, here: s3.upload(here / "small", "s3://b/k"),
     "upload in parts": lambda s3, here: s3.upload(here / "large", "s3://b/k", metadata={"a": "b"}),
+    "put": lambda s3, here: s3.put("s3://b/k", b"bytes"),
+    "open": lambda s3, here: written(s3.open("s3://b/k", "wb"), bytes(9 * MIB)),
+    "open, text": lambda s3, here: written(s3.open("s3://b/k", "w"), "text"),
     "list": lambda s3, here: list(s3.list("s3://b")),
+    "list_uploads": lambda s3, here: list(s3.list_uploads("s3://b")),
+    "abort_upload": lambda s3, here: s3.abort_upload("s3://b/k", "id"),
     "head": lambda s3, here: s3.head("s3://b/k"),
     "exists": lambda s3, here: s3.exists("s3://b/k"),
     "exists, of a bucket": lambda s3, here: s3.exists("s3://b"),
     "delete": lambda s3, here: s3.delete("s3://b/k"),
     "delete, of many": lambda s3, here: s3.delete(["s3://b/k", "s3://b/l"]),
 }
-RUNS = (["cp", "s3://b/k", "out"], ["cp", "small", "s3://b/k"], ["ls"], ["ls", "s3://b"])
+RUNS = (
+    ["cp", "s3://b/k", "out"], ["cp", "small", "s3://b/k"], ["ls"], ["ls", "s3://b"], ["pipe", "s3://b/k"],
+    ["uploads", "ls", "s3://b"],
+)  # fmt: skip
+
+
+def written(file: Any, data: bytes | str) -> None:
+    with file:
+        file.write(data)
 
 
 def refusing(status: str, code: str) -> Give:
@@ -486,6 +499,8 @@ class TestCommands:
         with recorder(STORES["403 signature"]) as store:
             environment = {**ENVIRONMENT, "AWS_ENDPOINT_URL": store.endpoint, "TERM": "xterm"}
             for run in RUNS:
+                if run[0] == "pipe":
+                    continue  # it waits for what is typed
                 drawn = command().on_terminal("--sp", "--log=trace", "-r0", *run, status=1, **environment)
                 assert "ERROR" in drawn
                 assert seen_in(drawn, store.secrets()) == [], drawn

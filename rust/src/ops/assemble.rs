@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::checksum::{self, Algorithm, Digest};
 use crate::config::{MAX_PART, MAX_PARTS};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::ops::engine::{Engine, unless_late};
 use crate::ops::multipart::{Multipart, Sent};
 use crate::ops::put::PutRequest;
@@ -107,12 +107,8 @@ pub async fn complete(
 
 /// Removes the upload and what was sent of it.
 pub async fn abort(engine: &Engine, upload: &UploadRef) -> Result<()> {
-    let aborted = || Error::new(ErrorKind::Service, "the multipart upload could not be aborted");
-    let left = multipart(engine, upload, &Default::default()).abort(aborted()).await;
-    match left.upload_id() {
-        Some(_) => Err(left.with_object(&upload.object.bucket, &upload.object.key)),
-        None => Ok(()),
-    }
+    let named = |error: Error| error.with_object(&upload.object.bucket, &upload.object.key);
+    multipart(engine, upload, &Default::default()).remove().await.map_err(named)
 }
 
 /// Uploads of a bucket that were neither completed nor aborted.

@@ -170,6 +170,13 @@ impl Multipart {
         }
     }
 
+    /// Removes it because that was asked for.
+    pub async fn remove(&self) -> Result<()> {
+        let late = |_| Error::new(ErrorKind::Timeout, "the multipart upload could not be aborted in time");
+        let removed = tokio::time::timeout(ABORT_LIMIT, self.abort_rounds()).await.map_err(late);
+        removed.and_then(|outcome| outcome).map_err(|error| error.with_upload_id(&self.upload_id))
+    }
+
     /// A part that was on its way when the upload was aborted may have stayed: look, and abort again.
     async fn abort_rounds(&self) -> Result<()> {
         for _ in 0..ABORT_ROUNDS {
