@@ -9,6 +9,7 @@ use crate::s3::body::ObjectBody;
 use crate::s3::client::{GetRequest, S3Client};
 use crate::s3::object::ObjectIdentity;
 use crate::transfer::ledger::Found;
+use crate::transfer::ledger::format::Head;
 
 /// How the object may be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,11 +66,17 @@ pub async fn discover_rest(client: &S3Client, get: &GetRequest, found: &Found, p
     let end = found.gap_end(gap).min(gap.saturating_add(part_size));
     let rest = GetRequest { range: Some(gap..end), if_match: Some(head.etag.clone()), ..get.clone() };
     match client.get_object(rest).await {
-        Ok(body) if body.identity().size == head.size && body.range().0 == gap => Ok(Resumed::Body(Box::new(body))),
+        // A store may take no notice of If-Match (I3).
+        Ok(body) if !is_of(&body, head) => Ok(Resumed::Stale),
+        Ok(body) if body.range().0 == gap => Ok(Resumed::Body(Box::new(body))),
         Ok(_) => Ok(Resumed::Stale),
         Err(error) if is_another_version(error.kind(), error.status()) => Ok(Resumed::Stale),
         Err(error) => Err(error),
     }
+}
+
+fn is_of(body: &ObjectBody, head: &Head) -> bool {
+    body.identity().size == head.size && body.identity().etag.as_ref() == Some(&head.etag)
 }
 
 fn is_another_version(kind: ErrorKind, status: Option<u16>) -> bool {

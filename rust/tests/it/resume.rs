@@ -8,6 +8,7 @@ use fake_s3::{Action, Algorithm as Stored, PatternObject};
 use s3z::error::ErrorKind;
 use s3z::ops::download::DownloadRequest;
 use s3z::ops::report::Verification;
+use s3z::ops::stored::Verify;
 use s3z::progress::{Cancel, Progress};
 
 use crate::support::*;
@@ -58,15 +59,21 @@ async fn it_goes_on_where_it_stopped() {
 /// F14: bytes that are not what the ledger says, as after a power cut, are fetched again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_believed() {
-    let world = world();
-    let kept = interrupt(&world, &world.get(), 0.6).await;
-    let temp = left(&world, ".part").unwrap();
-    let mut bytes = fs::read(&temp).unwrap();
-    bytes[..500].fill(0);
-    fs::write(&temp, bytes).unwrap();
-    let report = world.downloads(&world.get(), SIZE, SEED).await;
-    assert!(report.resumed_bytes < kept, "{} of {kept}", report.resumed_bytes);
-    assert_full_object(&report, s3z::checksum::Algorithm::Crc64Nvme);
+    // Also where no stored checksum would find it out in the end.
+    for verify in [Verify::Auto, Verify::Off] {
+        let world = world();
+        let kept = interrupt(&world, &world.get(), 0.6).await;
+        let temp = left(&world, ".part").unwrap();
+        let mut bytes = fs::read(&temp).unwrap();
+        bytes[..500].fill(0);
+        fs::write(&temp, bytes).unwrap();
+        let report = world.downloads(&DownloadRequest { verify, ..world.get() }, SIZE, SEED).await;
+        assert!((1..kept).contains(&report.resumed_bytes), "{} of {kept}", report.resumed_bytes);
+        match verify {
+            Verify::Off => assert_eq!(report.verified.kind(), "length"),
+            _ => assert_full_object(&report, s3z::checksum::Algorithm::Crc64Nvme),
+        }
+    }
 }
 
 /// F13: another version, or another object, is begun afresh, and nothing piles up.
@@ -75,8 +82,18 @@ async fn only_the_same_version_is_gone_on_with() {
     let world = world();
     interrupt(&world, &world.get(), 0.5).await;
     world.server.put_pattern(BUCKET, KEY, SIZE, 99);
-    let report = world.downloads(&world.get(), SIZE, 99).await;
+    world.server.clear_log();
+    let report = world.downloads(&DownloadRequest { verify: Verify::Off, ..world.get() }, SIZE, 99).await;
     assert_eq!(report.resumed_bytes, 0);
+    assert!(header(&world.logged("GetObject")[0], "if-match").is_some());
+    // The same at a store that takes no notice of If-Match.
+    world.server.put_pattern(BUCKET, KEY, SIZE, SEED);
+    interrupt(&world, &world.get(), 0.5).await;
+    world.server.put_pattern(BUCKET, KEY, SIZE, 97);
+    world.switch(|switches| switches.ignore_if_match = true);
+    let report = world.downloads(&DownloadRequest { verify: Verify::Off, ..world.get() }, SIZE, 97).await;
+    assert_eq!(report.resumed_bytes, 0);
+    world.switch(|switches| switches.ignore_if_match = false);
     world.server.put_pattern(BUCKET, KEY, SIZE, SEED);
     interrupt(&world, &world.get(), 0.5).await;
     world.server.put_pattern(BUCKET, "other", SIZE, 98);

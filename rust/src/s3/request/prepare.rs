@@ -115,3 +115,26 @@ fn header_map(headers: Vec<(String, String)>) -> Result<HeaderMap> {
     }
     Ok(map)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ClientConfig;
+    use crate::credentials::Signing;
+
+    /// S12: whatever let such a key through, what URL libraries make another address of is not sent.
+    #[tokio::test]
+    async fn a_path_that_would_be_sent_otherwise_is_refused() {
+        let config = ClientConfig { endpoint_url: Some("http://127.0.0.1:1".into()), ..ClientConfig::default() };
+        let client = S3Client::new(config, Signing::Anonymous).unwrap();
+        for key in ["../other/k", "a/../k", "a/./k", "..", "a/.."] {
+            let request = Request::new(Method::GET, "bucket", key);
+            let refused = client.prepare(&request, &Attempts::default()).await.err().unwrap();
+            assert_eq!(refused.kind(), ErrorKind::UnsafeKey, "{key}");
+        }
+        for key in ["a//b", "%2e%2e/k", "a.", "...", "k?x=1#y", "\u{e9} +~={}"] {
+            let request = Request::new(Method::GET, "bucket", key);
+            assert!(client.prepare(&request, &Attempts::default()).await.is_ok(), "{key}");
+        }
+    }
+}
