@@ -163,3 +163,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield directory
     finally:
         subprocess.run(["umount", str(directory)], check=True)
+
+
+@pytest.fixture
+def out(request: pytest.FixtureRequest, fake_s3: FakeS3, tmp_path: Path) -> Path:
+    """A directory to download `s3://b/k` into, whose size is the module's."""
+    fake_s3.put("b", "warm", b"warm")
+    fake_s3.pattern("b", "k", request.module.SIZE)
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"

@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 SIZE = 24 * MIB + 777
 
 
-@pytest.fixture
-def out(fake_s3: FakeS3, tmp_path: Path) -> Path:
-    fake_s3.put("b", "warm", b"warm")
-    fake_s3.pattern("b", "k", SIZE)
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
 PARALLEL = """
 import resource, sys, threading, s3z
 soft, hard, count, size = map(int, sys.argv[1:])

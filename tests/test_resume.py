@@ -44,15 +44,6 @@ FEW: dict[str, Any] = {"part_size": PART, "max_concurrency": AT_ONCE}
 
 
 @pytest.fixture
-def out(fake_s3: FakeS3, tmp_path: Path) -> Path:
-    """A directory to download `s3://b/k` into."""
-    fake_s3.put("b", "warm", b"warm")
-    fake_s3.pattern("b", "k", SIZE)
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
-@pytest.fixture
 def child(fake_s3: FakeS3, out: Path, tmp_path: Path) -> Iterator[Child]:
     with Child(fake_s3, tmp_path) as child:
         yield child

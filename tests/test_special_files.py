@@ -75,14 +75,6 @@ class Reader:
 
 
 @pytest.fixture
-def out(fake_s3: FakeS3, tmp_path: Path) -> Path:
-    fake_s3.put("b", "warm", b"warm")
-    fake_s3.pattern("b", "k", SIZE)
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
-@pytest.fixture
 def fifo(out: Path) -> Path:
     os.mkfifo(out / "fifo", 0o620)
     return out / "fifo"

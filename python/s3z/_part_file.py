@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from s3z import _core, _paths
 from s3z._exceptions import ConfigError
 from s3z._parts import PartInfo, PartState
+from s3z._writer import flat
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -156,12 +157,10 @@ class PartFile:
             OSError: it could not be written. Open the file again to go on.
         """
         core = self._open()
-        if type(data) is not bytes:
-            view = memoryview(data)
-            data = view if view.format == "B" and view.ndim == 1 else view.cast("B")
+        line = flat(data)
         if not 0 < number < 1 << 32:
             raise ValueError(f"the plan has parts 1 to {self.part_count}, not {number}")
-        core.write_part(number, data)
+        core.write_part(number, line)
         if etag is not None:
             self.set_part_etag(number, etag)
 

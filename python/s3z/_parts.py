@@ -11,6 +11,7 @@ from s3z import _core, _uploads
 from s3z._exceptions import ConfigError
 from s3z._transfers import common, object_uri
 from s3z._types import UploadResult
+from s3z._writer import flat
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -226,17 +227,15 @@ class MultipartUpload:
             ConfigError: the part is empty, too large, or has no such number.
         """
         self._open()
-        view = memoryview(data)
-        length = view.nbytes
+        length = memoryview(data).nbytes
         if self.size is not None:
             start, stop = self.part_range(number)
             if length != stop - start:
                 raise ValueError(f"part {number} must hold {stop - start} bytes by the plan, not {length}")
-        if type(data) is not bytes:
-            data = view if view.format == "B" and view.ndim == 1 else view.cast("B")
+        line = flat(data)
         self._note(PartInfo(number, length, PartState.IN_PROGRESS))
         try:
-            etag = _core.upload_part(self._native(), self._key(), self._checksum, number, data)
+            etag = _core.upload_part(self._native(), self._key(), self._checksum, number, line)
         except BaseException:
             self._note(PartInfo(number, length, PartState.FAILED))
             raise

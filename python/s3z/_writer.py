@@ -99,10 +99,9 @@ class ObjectWriter(io.BufferedIOBase):
         """
         core = self._open()
         if type(data) is not bytes:
-            view = memoryview(data)
-            if view.nbytes == 0:
+            if memoryview(data).nbytes == 0:
                 return 0
-            data = view if view.format == "B" and view.ndim == 1 else view.cast("B")
+            data = flat(data)
         try:
             taken = core.write(data)
         except BaseException as error:
@@ -259,6 +258,18 @@ def feed(writer: ObjectWriter, source: Any) -> None:
         if isinstance(piece, str):
             raise TypeError("the source gives text, not bytes: open the file in binary mode, or encode")
         writer.write(piece)
+
+
+def flat(data: Any) -> bytes | memoryview:
+    """What the core takes: `bytes` as they are, all else as a line of bytes.
+
+    Raises:
+        TypeError: it is text, not contiguous, or nothing bytes-like.
+    """
+    if type(data) is bytes:
+        return data
+    view = memoryview(data)
+    return view if view.format == "B" and view.ndim == 1 else view.cast("B")
 
 
 def is_bytes_like(source: Any) -> bool:

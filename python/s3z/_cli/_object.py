@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from s3z._exceptions import ServiceError
+from s3z._exceptions import AlreadyExistsError, ServiceError
 from s3z._log import warn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from s3z._cli._context import Context
     from s3z._cli._names import Remote
     from s3z._types import DownloadResult, UploadResult
@@ -24,7 +26,26 @@ def iso(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def send(context: Context, source: Any, target: Remote) -> UploadResult:
+def store(context: Context, source: Any, target: Remote, names: dict[str, str], size: Callable[[], int | None]) -> None:
+    """Make `target` of a file or of standard input, and tell it; `size` is asked for a dry run."""
+    options, label, client = context.options, context.label, context.client()
+    if options.no_clobber and client.exists(target.uri):
+        skip(context, label, names)
+        return
+    if context.dry_run:
+        dry(context, label, names, size())
+        return
+    try:
+        result = _send(context, source, target)
+    except AlreadyExistsError:
+        if not options.no_clobber:
+            raise
+        skip(context, label, names)
+        return
+    done(context, label, names, result, {"key": target.uri, "storage_class": options.storage_class or "STANDARD"})
+
+
+def _send(context: Context, source: Any, target: Remote) -> UploadResult:
     """Upload `source` with the options of the object."""
     options, client = context.options, context.client()
     headers = {name: getattr(options, name) for name in HEADERS}

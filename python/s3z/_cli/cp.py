@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from s3z._cli import pipe
 from s3z._cli._failures import RefusedError
 from s3z._cli._names import Remote, as_directory, download_path, has_wildcard, understand, upload_key
-from s3z._cli._object import HEADERS, done, dry, iso, send, skip
+from s3z._cli._object import HEADERS, done, dry, iso, skip, store
 from s3z._cli._options import UsageError
-from s3z._exceptions import AlreadyExistsError, NotFoundError
+from s3z._exceptions import NotFoundError
 from s3z._units import MIB
 
 if TYPE_CHECKING:
@@ -150,25 +150,10 @@ def _refuse_headers(context: Context) -> None:
 
 
 def _upload(context: Context, source: str, destination: Remote) -> None:
-    options = context.options
     target = Remote(destination.bucket, upload_key(source, destination))
-    context.label = label = f"cp {source} {target.uri}"
+    context.label = f"cp {source} {target.uri}"
     context.names = names = {"source": source, "destination": target.uri}
-    client = context.client()
-    if options.no_clobber and client.exists(target.uri):
-        skip(context, label, names)
-        return
-    if context.dry_run:
-        dry(context, label, names, os.stat(source).st_size)  # noqa: PTH116
-        return
-    try:
-        result = send(context, source, target)
-    except AlreadyExistsError:
-        if not options.no_clobber:
-            raise
-        skip(context, label, names)
-        return
-    done(context, label, names, result, {"key": target.uri, "storage_class": options.storage_class or "STANDARD"})
+    store(context, source, target, names, lambda: os.stat(source).st_size)  # noqa: PTH116
 
 
 def _named(source: Remote, call: Any) -> Any:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from s3z._cli._failures import RefusedError
 from s3z._cli._names import Remote, has_wildcard, understand
-from s3z._cli._object import done, dry, send, skip
+from s3z._cli._object import store
 from s3z._cli._options import UsageError
-from s3z._exceptions import AlreadyExistsError
 from s3z._units import MIB
 
 if TYPE_CHECKING:
@@ -27,24 +26,10 @@ def run(context: Context) -> None:
     """
     options, target = context.options, _target(context)
     source = ["-"] if context.command == "cp" else []
-    context.label = label = " ".join([context.command, *source, target.uri])
+    context.label = " ".join([context.command, *source, target.uri])
     context.names = names = {"source": "-", "destination": target.uri}
-    client = context.client()
-    if options.no_clobber and client.exists(target.uri):
-        skip(context, label, names)
-        return
-    if context.dry_run:
-        dry(context, label, names, options.expected_size)
-        return
-    try:
-        with _stdin() as stdin:
-            result = send(context, stdin, target)
-    except AlreadyExistsError:
-        if not options.no_clobber:
-            raise
-        skip(context, label, names)
-        return
-    done(context, label, names, result, {"key": target.uri, "storage_class": options.storage_class or "STANDARD"})
+    with _stdin() as stdin:
+        store(context, stdin, target, names, lambda: options.expected_size)
 
 
 def _stdin() -> io.FileIO:

@@ -140,11 +140,17 @@ impl PartFile {
         Ok(())
     }
 
+    /// Fails if a part is missing, naming it.
+    pub fn check_complete(&self) -> Result<()> {
+        match self.lock().iter().position(|state| *state != State::Complete) {
+            Some(index) => Err(Error::config(format!("part {} was not written", index + 1))),
+            None => Ok(()),
+        }
+    }
+
     /// Gives the file its name, if all parts are there.
     pub async fn publish(self) -> Result<TransferReport> {
-        if let Some(index) = self.lock().iter().position(|state| *state != State::Complete) {
-            return Err(Error::config(format!("part {} was not written", index + 1)));
-        }
+        self.check_complete()?;
         let how = Publish { overwrite: self.request.overwrite, durable: self.request.durable, mtime: None };
         if let Err(error) = self.writer.publish(self.request.size, how).await {
             self.writer.discard(true).await;

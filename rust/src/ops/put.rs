@@ -193,7 +193,7 @@ impl ObjectWriter {
             self.make_room().await?;
             let room = usize::try_from(self.filling.room()).unwrap_or(usize::MAX);
             let piece = data.split_to(data.len().min(room));
-            if piece.len() < WORTH_SHARING || self.filling.is_spooled() {
+            if piece.len() < WORTH_SHARING {
                 self.write(&piece).await?;
             } else {
                 self.accepted += piece.len() as u64;
@@ -215,16 +215,7 @@ impl ObjectWriter {
         if block.len() < BUFFER_SIZE / 2 {
             return self.write(&block).await;
         }
-        let mut data = Bytes::from_owner(block);
-        while !data.is_empty() {
-            self.make_room().await?;
-            let room = usize::try_from(self.filling.room()).unwrap_or(usize::MAX);
-            let piece = data.split_to(data.len().min(room));
-            self.accepted += piece.len() as u64;
-            self.filling.share(piece);
-            self.settle().await?;
-        }
-        Ok(())
+        self.write_shared(Bytes::from_owner(block)).await
     }
 
     /// Completes the object: what was accepted, all of it, and nothing else.

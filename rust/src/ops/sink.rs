@@ -59,11 +59,4 @@ impl Sink {
             }
         }
     }
-
-    pub fn accepted(&self) -> u64 {
-        match self {
-            Self::Object(writer) => writer.accepted(),
-            Self::File(writer) => writer.accepted(),
-        }
-    }
 }

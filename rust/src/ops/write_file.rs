@@ -80,10 +80,6 @@ impl LocalWriter {
         })
     }
 
-    pub fn accepted(&self) -> u64 {
-        self.accepted
-    }
-
     /// Takes all of `data` if that needs neither waiting nor another buffer; else nothing.
     pub fn write_at_once(&mut self, data: &[u8]) -> bool {
         let Some(block) = self.block.as_mut().filter(|block| data.len() < BUFFER_SIZE - block.len()) else {

@@ -86,6 +86,15 @@ fn message(error: &Error) -> String {
     }
 }
 
+/// Refuses what a forked child has inherited and cannot use (Y3); `pid` is of the process that made it.
+pub fn check_process(py: Python<'_>, pid: u32, what: &str) -> PyResult<()> {
+    if pid == std::process::id() {
+        return Ok(());
+    }
+    let text = format!("this {what} belongs to the process that opened it; a forked child cannot use it");
+    Err(to_python(py, Error::new(ErrorKind::Internal, text)))
+}
+
 /// For what goes wrong in the door itself, which is a defect.
 pub fn defect(text: &str) -> PyErr {
     PyRuntimeError::new_err(text.to_owned())

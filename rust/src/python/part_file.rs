@@ -7,7 +7,7 @@ use pyo3::types::PyDict;
 
 use super::client::Client;
 use super::convert;
-use super::error::to_python;
+use super::error::check_process;
 use super::runtime::{Watch, wait};
 use super::writer::owned_bytes;
 use crate::error::{Error, ErrorKind, Result};
@@ -44,7 +44,7 @@ pub fn open_part_file(
 impl PartFile {
     /// Writes one part, whole.
     fn write_part(&self, py: Python<'_>, number: u32, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.check_process(py)?;
+        check_process(py, self.pid, "part file")?;
         let (slot, data) = (self.file.clone(), owned_bytes(data)?);
         wait(py, &Watch::new(), async move {
             match slot.read().await.as_ref() {
@@ -71,20 +71,13 @@ impl PartFile {
 
     /// Gives the file its name; the report.
     fn publish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        self.check_process(py)?;
+        check_process(py, self.pid, "part file")?;
         let slot = self.file.clone();
         let report = wait(py, &Watch::new(), async move {
             let mut slot = slot.write().await;
-            match slot.take() {
-                // What is not all there stays open, to be written.
-                Some(file) if file.states().iter().any(|state| *state != State::Complete) => {
-                    let missing = file.states().iter().position(|state| *state != State::Complete).unwrap_or(0) + 1;
-                    *slot = Some(file);
-                    Err(Error::config(format!("part {missing} was not written")))
-                }
-                Some(file) => file.publish().await,
-                None => Err(closed()),
-            }
+            // What is not all there stays open, to be written.
+            slot.as_ref().ok_or_else(closed)?.check_complete()?;
+            slot.take().ok_or_else(closed)?.publish().await
         })?;
         convert::report(py, report)
     }
@@ -101,16 +94,6 @@ impl PartFile {
             }
             Result::Ok(())
         })
-    }
-}
-
-impl PartFile {
-    fn check_process(&self, py: Python<'_>) -> PyResult<()> {
-        if self.pid == std::process::id() {
-            return Ok(());
-        }
-        let text = "this part file belongs to the process that opened it; a forked child cannot use it";
-        Err(to_python(py, Error::new(ErrorKind::Internal, text)))
     }
 }
 

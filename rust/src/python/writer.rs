@@ -15,7 +15,7 @@ use pyo3::types::{PyBytes, PyDict};
 
 use super::client::{Client, put_request};
 use super::convert::{self, DIRECT_IO, Options};
-use super::error::to_python;
+use super::error::{check_process, to_python};
 use super::runtime::{Watch, detach, spawner, wait};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::pipe::{PipeRequest, pipe};
@@ -48,7 +48,7 @@ pub struct Writer {
 impl Writer {
     /// Takes all of the data or raises; how many bytes that were.
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<usize> {
-        self.check_process(py)?;
+        check_process(py, self.pid, "writer")?;
         release_lent();
         if let Ok(bytes) = data.cast::<PyBytes>() {
             let len = bytes.as_bytes().len();
@@ -72,14 +72,9 @@ impl Writer {
         Ok(len)
     }
 
-    /// Bytes taken so far.
-    fn bytes_written(&self) -> Option<u64> {
-        self.sink.try_lock().ok().and_then(|sink| sink.as_ref().map(Sink::accepted))
-    }
-
     /// Completes; the report.
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        self.check_process(py)?;
+        check_process(py, self.pid, "writer")?;
         let slot = self.sink.clone();
         let report = wait(py, &self.watch(py), async move {
             match slot.lock().await.take() {
@@ -131,14 +126,6 @@ impl Writer {
                 None => Err(closed()),
             }
         })
-    }
-
-    fn check_process(&self, py: Python<'_>) -> PyResult<()> {
-        if self.pid == std::process::id() {
-            return Ok(());
-        }
-        let text = "this writer belongs to the process that opened it; a forked child cannot use it";
-        Err(to_python(py, Error::new(ErrorKind::Internal, text)))
     }
 }
 

@@ -41,7 +41,7 @@ pub fn parse_list_v2(body: &[u8]) -> Result<ListPage> {
     let (mut key, mut size) = (None, None);
     let mut is_url_encoded = false;
     let mut token = None;
-    walk_root(body, "ListBucketResult", |path, text| {
+    walk_root(body, &["ListBucketResult"], |path, text| {
         match path {
             "Contents/Key" => key = Some(text.to_owned()),
             "Contents/Size" => size = Some(number(text)?),
@@ -95,13 +95,8 @@ pub fn parse_list_parts(body: &[u8]) -> Result<PartsPage> {
     let mut part = ListedPart::default();
     let (mut part_number, mut size) = (None, None);
     let mut marker = None;
-    // Moto calls it by another name.
-    let root = if body.windows(18).take(256).any(|text| text == b"<ListPartsResponse") {
-        "ListPartsResponse"
-    } else {
-        "ListPartsResult"
-    };
-    walk_root(body, root, |path, text| {
+    // Moto calls it by the second name.
+    walk_root(body, &["ListPartsResult", "ListPartsResponse"], |path, text| {
         match path {
             "Part/PartNumber" => part_number = Some(number(text)?),
             "Part/Size" => size = Some(number(text)?),
@@ -141,7 +136,7 @@ pub struct ListedBucket {
 pub fn parse_list_buckets(body: &[u8]) -> Result<BucketsPage> {
     let mut page = BucketsPage::default();
     let mut bucket = ListedBucket::default();
-    walk_root(body, "ListAllMyBucketsResult", |path, text| {
+    walk_root(body, &["ListAllMyBucketsResult"], |path, text| {
         match path {
             "Buckets/Bucket/Name" => bucket.name = text.to_owned(),
             "Buckets/Bucket/CreationDate" => bucket.created = parse_timestamp(text),
@@ -159,7 +154,7 @@ pub fn parse_list_buckets(body: &[u8]) -> Result<BucketsPage> {
 /// The upload id.
 pub fn parse_create_multipart(body: &[u8]) -> Result<String> {
     let mut upload_id = String::new();
-    walk_root(body, "InitiateMultipartUploadResult", |path, text| {
+    walk_root(body, &["InitiateMultipartUploadResult"], |path, text| {
         if path == "UploadId" {
             upload_id = text.trim().to_owned();
         }
@@ -186,7 +181,7 @@ pub struct DeleteFailure {
 pub fn parse_delete_result(body: &[u8]) -> Result<DeleteResult> {
     let mut result = DeleteResult::default();
     let mut failure = DeleteFailure::default();
-    walk_root(body, "DeleteResult", |path, text| {
+    walk_root(body, &["DeleteResult"], |path, text| {
         match path {
             "Deleted/Key" => result.deleted.push(text.to_owned()),
             "Error/Key" => failure.key = text.to_owned(),
@@ -220,9 +215,9 @@ pub fn parse_location(body: &[u8]) -> Result<String> {
     }
 }
 
-/// `walk`, with the root taken off the paths and refused if it is another one; the root's own end is not visited.
-pub(super) fn walk_root(body: &[u8], root: &str, mut visit: impl FnMut(&str, &str) -> Result<()>) -> Result<()> {
-    walk(body, |path, text| match path.strip_prefix(root) {
+/// `walk`, with the root taken off the paths and refused if it is none of `roots`; the root's own end is not visited.
+pub(super) fn walk_root(body: &[u8], roots: &[&str], mut visit: impl FnMut(&str, &str) -> Result<()>) -> Result<()> {
+    walk(body, |path, text| match roots.iter().find_map(|root| path.strip_prefix(root)) {
         Some("") => Ok(()),
         Some(rest) => visit(rest.strip_prefix('/').ok_or_else(broken)?, text),
         None => Err(broken()),

@@ -27,7 +27,7 @@ pub fn parse_list_uploads(body: &[u8]) -> Result<UploadsPage> {
     let mut upload = ListedUpload::default();
     let (mut is_truncated, mut is_url_encoded) = (false, false);
     let (mut key_marker, mut id_marker) = (None, String::new());
-    walk_root(body, "ListMultipartUploadsResult", |path, text| {
+    walk_root(body, &["ListMultipartUploadsResult"], |path, text| {
         match path {
             "Upload/Key" => upload.key = text.to_owned(),
             "Upload/UploadId" => upload.upload_id = text.to_owned(),
