@@ -213,7 +213,6 @@ class TestUploadsCommand:
         assert fake_s3.uploads() == []
         for line, status in (
             (["uploads", "rm", "s3://b"], 2),
-            (["uploads", "ls"], 2),
             (["uploads", "ls", "--older-than", "1h", "s3://b"], 2),
             (["uploads", "abort", "--upload-id", "x", "s3://b"], 1),
             (["uploads", "abort", "--older-than", "soon", "s3://b"], 2),

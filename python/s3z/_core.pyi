@@ -41,7 +41,7 @@ class DownloadOptions(TypedDict, total=False):
     set_mtime: bool
 
 class PutOptions(TypedDict, total=False):
-    """`upload_file`, which knows the size, takes no `expected_size`."""
+    """`upload_file`, which knows the size, takes no `expected_size`, and alone takes `resume`."""
 
     if_none_match: str | None
     if_match: str | None
@@ -51,6 +51,7 @@ class PutOptions(TypedDict, total=False):
     part_size: int | None
     expected_size: int | None
     max_concurrency: int | None
+    resume: bool
 
 class WriteFileOptions(TypedDict, total=False):
     overwrite: bool
@@ -102,6 +103,7 @@ class Client:
         ca_bundle: str | None = None,
         verify: bool = True,
         proxies: dict[str, str] | None = None,
+        state_dir: str | None = None,
         transfer: TransferSettings | None = None,
     ) -> Client: ...
     def download(
@@ -200,6 +202,7 @@ def complete_upload(
 ) -> TransferReport: ...
 def abort_upload(client: Client, upload: tuple[str, str, str]) -> None: ...
 def upload_part_size(size: int, part_size: int | None = None) -> int: ...
+def left_uploads(client: Client) -> list[tuple[str, str, str, float]]: ...
 def list_uploads(client: Client, bucket: str, prefix: str) -> UploadPages: ...
 
 @final

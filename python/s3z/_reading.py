@@ -126,13 +126,14 @@ class Reading:
             delimiter = "/"
         return _transfers.listing(self._native(), uri, delimiter, start_after)
 
-    def list_uploads(self, uri: str) -> Iterator[UploadInfo]:
+    def list_uploads(self, uri: str | None = None) -> Iterator[UploadInfo]:
         """Multipart uploads that were neither completed nor aborted, below or beginning with `uri`.
 
-        `MultipartUpload.attach(info.uri, info.upload_id).abort()` removes one.
+        `abort_upload(info.uri, info.upload_id)` removes one.
 
         Args:
-            uri: `s3://bucket` or `s3://bucket/prefix`, literally.
+            uri: `s3://bucket` or `s3://bucket/prefix`, literally. None: those that s3z began on this machine, at this
+                endpoint, and left; the store is not asked.
 
         Returns:
             An iterator of `UploadInfo`, fetched page by page.

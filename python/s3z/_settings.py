@@ -1,5 +1,7 @@
 """The effective settings of one client: arguments, a boto3 client, environment and profile brought together."""
 
+# pathlib would cost start-up time
+# ruff: noqa: PTH100, PTH111, PTH117, PTH118
 from __future__ import annotations
 
 import os
@@ -64,6 +66,7 @@ class Settings:
     proxies: Setting[Mapping[str, str]]
     request_checksum_calculation: Setting[str]
     response_checksum_validation: Setting[str]
+    state_dir: Setting[str | None]
     transfer: dict[str, Setting[object]]
     warnings: tuple[str, ...] = ()
 
@@ -131,6 +134,18 @@ def _proxies(find: Resolver, given: Given) -> Setting[Mapping[str, str]]:
     return Setting(check_proxies(found), "environment", "HTTPS_PROXY, HTTP_PROXY, NO_PROXY")
 
 
+def _state_dir(find: Resolver) -> Setting[str | None]:
+    """Where uploads are noted; None where there is no home."""
+    found = find.pick(None, lambda text: os.path.abspath(os.path.expanduser(text)), ("S3Z_STATE_DIR",))
+    if found.value is not None:
+        return found
+    base = find.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(base):  # the XDG specification: a relative path is to be ignored
+        home = find.environ.get("HOME") or os.path.expanduser("~")
+        base = os.path.join(home, ".local", "state") if os.path.isabs(home) else ""
+    return Setting(os.path.join(base, "s3z") if base else None)
+
+
 def _warnings(find: Resolver, endpoint: str | None, verify: bool) -> tuple[str, ...]:
     warnings = [f"unknown environment variable {escape(name)}" for name in find.unknown_variables()]
     if not verify:
@@ -180,6 +195,7 @@ def resolve(given: Given, environ: Mapping[str, str] | None = None) -> tuple[Set
         "proxies": _proxies(find, given),
         **{name: _or(find.pick(None, _WHEN, (f"AWS_{name.upper()}",), ("profile", name)), "when_supported")
            for name in checksums},
+        "state_dir": _state_dir(find),
         "transfer": resolve_transfer(find, given.config or TransferConfig()),
     }  # fmt: skip
     _settle(values, given)

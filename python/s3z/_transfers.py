@@ -46,6 +46,7 @@ def core_client(
         ca_bundle=settings.ca_bundle.value,
         verify=settings.verify.value,
         proxies=dict(settings.proxies.value),
+        state_dir=settings.state_dir.value,
         transfer=transfer_settings(settings.transfer),
     )
 
@@ -150,8 +151,12 @@ def _entries(bucket: str, pages: _core.ListPages) -> Iterator[ObjectInfo]:
             yield ObjectInfo(bucket, key, is_prefix, size, _etag(etag), moment(modified), storage_class)
 
 
-def uploads(core: _core.Client, uri: str) -> Iterator[UploadInfo]:
+def uploads(core: _core.Client, uri: str | None) -> Iterator[UploadInfo]:
     """See `Client.list_uploads`."""
+    if uri is None:
+        return (
+            UploadInfo(bucket, key, name, moment(begun), None) for bucket, key, name, begun in _core.left_uploads(core)
+        )
     bucket, prefix = any_uri(uri)
     return _upload_infos(bucket, _core.list_uploads(core, bucket, prefix))
 

@@ -73,17 +73,21 @@ class UploadRequest:
     options: PutOptions
     expected_size: int | None
     progress: Any
+    resume: bool = False
 
 
 def upload(core: _core.Client, settings: Settings, request: UploadRequest) -> UploadResult:
     """See `Client.upload`."""
     if not isinstance(request.source, (str, os.PathLike)):
+        if request.resume:
+            raise ConfigError("resume goes with the path of a file: what comes as a stream cannot be read again")
         return _upload_stream(core, settings, request)
     if request.expected_size is not None:
         raise ConfigError("expected_size goes with a source of unknown length; a file has its own")
     path = _paths.local_path(request.source, "source")
     bucket, key = object_uri(request.destination)
     options = core_options(settings, request.options, None)
+    options["resume"] = request.resume
     _paths.check_source(path)
     if not any(name == "content-type" for name, _ in options["headers"]):
         options["headers"].insert(0, ("content-type", _content_type.guess(path)))

@@ -45,6 +45,7 @@ class Writing(Reading):
         part_size: int | None = None,
         expected_size: int | None = None,
         max_concurrency: int | None = None,
+        resume: bool = False,
         deadline: float | None = None,
         progress: Any = None,
     ) -> UploadResult:
@@ -74,6 +75,9 @@ class Writing(Reading):
                 it is that of the first thousand, and doubles after every thousand.
             expected_size: bytes that a file object or iterable will about give, for the size of the parts.
             max_concurrency: parts in flight; None leaves it to s3z.
+            resume: whether parts of a file stay at the store when the upload fails or is interrupted, and the same call
+                goes on from there. They cost storage until then, or until `abort_upload`. If the file or what is said
+                of the object is another by then, they are removed, and all is sent anew.
             deadline: seconds for the whole call; None is no limit.
             progress: None, True, a callable, a tqdm or rich object, an fsspec Callback (see `s3z._progress`).
 
@@ -117,7 +121,7 @@ class Writing(Reading):
             "max_concurrency": max_concurrency,
             "deadline": deadline,
         }
-        request = _uploads.UploadRequest(source, destination, options, expected_size, progress)
+        request = _uploads.UploadRequest(source, destination, options, expected_size, progress, resume)
         return _uploads.upload(self._native(), self._settings, request)
 
     def put(self, uri: str, data: Buffer, **options: Unpack[_uploads.PutOptions]) -> UploadResult:

@@ -51,6 +51,8 @@ pub struct ClientConfig {
     pub insecure_tls: bool,
     /// Scheme of the request (`http`, `https`) → proxy URL, and `no_proxy` → host list.
     pub proxies: Vec<(String, String)>,
+    /// Where multipart uploads are noted while they are under way (U10); `None`: nowhere.
+    pub state_dir: Option<std::path::PathBuf>,
     pub transfer: TransferConfig,
     pub retry: RetryConfig,
 }
@@ -75,6 +77,8 @@ pub struct TransferConfig {
     pub strict_checksums: bool,
     /// A range is compared with its peers by what it got within this time.
     pub pace_window: Duration,
+    /// A part of an upload may be sent again if it takes longer, and far longer than its peers (#48).
+    pub late_after: Duration,
     /// At the end of a transfer a range that would take longer is split for an idle connection.
     pub worth_splitting: Duration,
 }
@@ -109,6 +113,7 @@ impl Default for TransferConfig {
             resume_threshold: 64 * MIB,
             strict_checksums: false,
             pace_window: Duration::from_secs(2),
+            late_after: Duration::from_secs(2),
             worth_splitting: Duration::from_secs(1),
         }
     }

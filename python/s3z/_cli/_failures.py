@@ -84,9 +84,10 @@ class Failure:
         self.hint = (
             error.hint if isinstance(error, RefusedError) else _HINTS.get(self.code or "", _HINTS.get(self.kind))
         )
-        for note in getattr(error, "__notes__", ()):
+        notes = getattr(error, "__notes__", ())
+        for note in notes:
             self.hint = note
-        if isinstance(error, S3zError) and error.upload_id:
+        if isinstance(error, S3zError) and error.upload_id and not notes:
             self.hint = f"the upload {error.upload_id} is unfinished and may cost storage"
 
     def _message(self, error: BaseException) -> str:

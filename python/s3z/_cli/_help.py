@@ -62,11 +62,12 @@ examples:
     "uploads": """\
 what interrupted transfers left: list or remove it
 
-usage: s3z [global options] uploads ls|abort [options] ARG
+usage: s3z [global options] uploads ls|abort [options] [ARG]
 
 ARG is a bucket, prefix, object or wildcard: unfinished multipart uploads below or
 beginning with it, whose parts cost storage though no listing shows them. A local
-directory: the hidden files of downloads that nobody goes on with.
+directory: the hidden files of downloads that nobody goes on with. Without ARG: uploads
+to this endpoint that s3z began for you on this machine and left.
 
 examples:
   s3z uploads ls s3://bucket

@@ -62,6 +62,7 @@ def _send(context: Context, source: Any, target: Remote) -> UploadResult:
             part_size=options.part_size,
             expected_size=options.expected_size,
             max_concurrency=options.concurrency,
+            resume=bool(getattr(options, "resume", None)),
             progress=context.display.show if context.display.active else None,
         )
 

@@ -225,6 +225,7 @@ CP = (
     Option("verify", "downloads: compare with the stored checksum (default auto)", "auto|require|off",
            convert=choice("auto", "require", "off")),
     Option("no-verify", "the same as --verify=off", stands_for=("verify", "off")),
+    Option("resume", "uploads: keep what was sent if it fails, and go on from there next time"),
     Option("no-resume", "downloads: neither go on with an interrupted one nor keep its parts"),
     Option("durable", "downloads: sync file and directory to the disk"),
     Option("direct-io", "downloads: write past the page cache (default auto)", "auto|on|off",
@@ -253,7 +254,7 @@ COMMANDS: dict[str, tuple[tuple[Option, ...], int, int]] = {
     "cp": (CP, 2, 2),
     "ls": (LS, 0, 1),
     "pipe": (PIPE, 1, 1),
-    "uploads": (UPLOADS, 2, 2),
+    "uploads": (UPLOADS, 1, 2),
 }
 #: options given in pairs that exclude each other
-EXCLUDING = (("no-sign-request", "profile"), ("no-sign-request", "credentials-file"))
+EXCLUDING = (("resume", "no-resume"), ("no-sign-request", "profile"), ("no-sign-request", "credentials-file"))

@@ -174,7 +174,7 @@ def _check_excluding(pairs: list[tuple[str, str]], command: str) -> None:
 def _check_count(count: int, least: int, most: int, command: str) -> None:
     if least <= count <= most:
         return
-    wanted = f"{least}" if least == most else f"at most {most}"
+    wanted = f"{least}" if least == most else f"at most {most}" if not least else f"{least} to {most}"
     raise UsageError(f"expected {wanted} {'argument' if most == 1 else 'arguments'}, got {count}", command)
 
 

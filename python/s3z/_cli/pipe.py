@@ -55,4 +55,6 @@ def _target(context: Context) -> Remote:
     for option in _DOWNLOADS:
         if getattr(options, option, None) is not None:
             raise UsageError(f'option "--{option.replace("_", "-")}" needs a remote source', context.command)
+    if getattr(options, "resume", None) is not None:
+        raise UsageError('option "--resume" needs a file: standard input cannot be read again', context.command)
     return target

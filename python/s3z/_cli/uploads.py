@@ -35,10 +35,10 @@ def run(context: Context) -> None:
         UsageError: neither `ls` nor `abort`.
         RefusedError: an option does not go with the argument.
     """
-    verb, argument = context.arguments
+    verb, *arguments = context.arguments
     if verb not in ("ls", "abort"):
         raise UsageError(f'"{verb}" is neither ls nor abort', "uploads")
-    options, target = context.options, understand(argument)
+    options, target = context.options, understand(arguments[0]) if arguments else None
     if options.upload_id is not None and not (isinstance(target, Remote) and target.key):
         raise RefusedError("--upload-id needs the object it belongs to")
     if verb == "ls":
@@ -63,8 +63,18 @@ def run(context: Context) -> None:
             context.printer.debug(f"abort {left.name} {left.upload_id}".rstrip(), "younger than --older-than")
 
 
-def _found(context: Context, target: Remote | str) -> Iterator[_Left]:
-    return _at_store(context, target) if isinstance(target, Remote) else _on_disk(target)
+def _found(context: Context, target: Remote | str | None) -> Iterator[_Left]:
+    if isinstance(target, str):
+        return _on_disk(target)
+    return _noted(context) if target is None else _at_store(context, target)
+
+
+def _noted(context: Context) -> Iterator[_Left]:
+    """What s3z remembers of uploads that it began here."""
+    excluder = Excluder(context.options.exclude, "")
+    for info in context.client().list_uploads():
+        if not excluder.excludes(info.key):
+            yield _Left(info.uri, info.upload_id, info.initiated)
 
 
 def _at_store(context: Context, target: Remote) -> Iterator[_Left]:

@@ -15,6 +15,7 @@ use crate::ops::engine::{Engine, unless_late};
 use crate::ops::multipart::{Multipart, Sent};
 use crate::ops::put::PutRequest;
 use crate::ops::report::TransferReport;
+use crate::ops::unfinished;
 use crate::progress::{Cancel, Progress};
 use crate::s3::client::{NewUpload, ObjectRef, Uploads};
 use crate::s3::payload::Payload;
@@ -108,7 +109,9 @@ pub async fn complete(
 /// Removes the upload and what was sent of it.
 pub async fn abort(engine: &Engine, upload: &UploadRef) -> Result<()> {
     let named = |error: Error| error.with_object(&upload.object.bucket, &upload.object.key);
-    multipart(engine, upload, &Default::default()).remove().await.map_err(named)
+    multipart(engine, upload, &Default::default()).remove().await.map_err(named)?;
+    unfinished::forget(engine, upload).await;
+    Ok(())
 }
 
 /// Uploads of a bucket that were neither completed nor aborted.

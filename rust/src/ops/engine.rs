@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ops::descriptors::Descriptors;
 use crate::progress::Cancel;
 use crate::s3::client::S3Client;
+use crate::transfer::journal::Journal;
 use crate::transfer::lanes::Lanes;
 use crate::transfer::scheduler::Scheduler;
 
@@ -18,6 +19,8 @@ pub struct Engine {
     pub scheduler: Arc<Scheduler>,
     pub lanes: Arc<Lanes>,
     pub descriptors: Arc<Descriptors>,
+    /// Where uploads are noted; `None`: nowhere.
+    pub journal: Option<Journal>,
 }
 
 impl Engine {
@@ -25,8 +28,9 @@ impl Engine {
         let descriptors = Arc::new(Descriptors::of_this_process());
         config.transfer.max_requests = config.transfer.max_requests.min(descriptors.sockets());
         let scheduler = Arc::new(Scheduler::new(&config.transfer));
+        let journal = config.state_dir.clone().map(Journal::new);
         let client = S3Client::new(config, signing)?;
-        Ok(Self { client, scheduler, lanes: Arc::new(Lanes::start()?), descriptors })
+        Ok(Self { client, scheduler, lanes: Arc::new(Lanes::start()?), descriptors, journal })
     }
 }
 

@@ -6,11 +6,12 @@
 
 pub mod adapt;
 pub mod assemble;
-mod complete;
+mod commit;
 pub mod descriptors;
 pub mod discover;
 pub mod download;
 pub mod engine;
+mod late;
 mod load;
 pub mod manage;
 mod multipart;
@@ -21,10 +22,12 @@ pub mod put;
 mod read_back;
 mod receive;
 pub mod report;
+mod resume_upload;
 pub mod sink;
 pub mod stored;
 mod sums;
 mod tasks;
+pub mod unfinished;
 pub mod upload;
 mod upload_parts;
 pub mod write_file;

@@ -4,13 +4,16 @@
 //! of them share: a cancel while it is created, a part and its checksum, the sum before Complete, the abort and its bounds.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::checksum::{self, Algorithm};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ops::complete::complete;
+use crate::ops::commit::{complete, marked};
+use crate::ops::engine::Engine;
+use crate::ops::late::Lateness;
 use crate::ops::report::Verification;
 use crate::ops::tasks::Tasks;
+use crate::ops::unfinished::{self, Noted, Origin};
 use crate::progress::Progress;
 use crate::s3::client::{Completed, NewUpload, ObjectRef, PartUpload, S3Client, Stored};
 use crate::s3::payload::Payload;
@@ -20,47 +23,53 @@ use crate::s3::xml::CompletedPart;
 const ABORT_LIMIT: Duration = Duration::from_secs(5);
 const ABORT_LIMIT_CANCELLED: Duration = Duration::from_secs(2);
 const ABORT_ROUNDS: u32 = 3;
+/// How often it is looked whether a part is late, and how often one part may be.
+const LOOK: Duration = Duration::from_millis(100);
+const MAX_GIVEN_UP: u32 = 2;
 
 /// An upload that is being created: whoever stops waiting for it learns its id yet, to abort it.
 pub struct Creating {
     client: S3Client,
     object: ObjectRef,
     checksum: Option<Algorithm>,
+    write_id: Option<String>,
     progress: Arc<Progress>,
-    task: Tasks<String>,
+    task: Tasks<(String, Option<Noted>)>,
 }
 
 impl Creating {
-    pub fn begin(client: &S3Client, new: NewUpload, progress: &Arc<Progress>) -> Self {
-        let (object, checksum, creator) = (new.object.clone(), new.checksum, client.clone());
+    /// `origin` is what will be noted of it.
+    pub fn begin(engine: &Engine, new: NewUpload, origin: Origin, progress: &Arc<Progress>) -> Self {
+        let (object, checksum, write_id) = (new.object.clone(), new.checksum, origin.write_id.clone());
+        let (client, engine) = (engine.client.clone(), engine.clone());
         let mut task = Tasks::new();
-        task.spawn(async move { creator.create_multipart_upload(&new).await });
-        Self { client: client.clone(), object, checksum, progress: progress.clone(), task }
+        task.spawn(async move {
+            let headers = marked(new.headers.clone(), origin.write_id.as_deref());
+            let marked = NewUpload { headers, ..new.clone() };
+            let upload_id = engine.client.create_multipart_upload(&marked).await?;
+            let noted = unfinished::note(&engine, &new, &upload_id, origin).await;
+            Ok((upload_id, noted))
+        });
+        Self { client, object, checksum, write_id, progress: progress.clone(), task }
     }
 
     pub async fn created(&mut self) -> Result<Multipart> {
         let lost = || Error::new(ErrorKind::Internal, "the task that creates the upload is gone");
-        let upload_id = self.task.next().await.unwrap_or_else(|| Err(lost()))?;
-        Ok(self.named(upload_id))
+        let (upload_id, noted) = self.task.next().await.unwrap_or_else(|| Err(lost()))?;
+        Ok(self.named(&upload_id, noted))
     }
 
     /// Nobody waits any more, because of `cause`: the upload is aborted if the store yet says what it is called.
     pub async fn abandon(mut self, cause: Error) -> Error {
         match tokio::time::timeout(ABORT_LIMIT_CANCELLED, self.task.next()).await {
-            Ok(Some(Ok(upload_id))) => self.named(upload_id).abort(cause).await,
+            Ok(Some(Ok((upload_id, noted)))) => self.named(&upload_id, noted).abort(cause).await,
             _ => cause,
         }
     }
 
-    fn named(&self, upload_id: String) -> Multipart {
-        self.progress.set_unfinished(Some(&upload_id));
-        Multipart {
-            client: self.client.clone(),
-            object: self.object.clone(),
-            upload_id,
-            checksum: self.checksum,
-            progress: self.progress.clone(),
-        }
+    fn named(&self, upload_id: &str, noted: Option<Noted>) -> Multipart {
+        let upload = Multipart::attach(&self.client, self.object.clone(), upload_id, self.checksum, &self.progress);
+        upload.noted(noted, self.write_id.clone())
     }
 }
 
@@ -72,6 +81,10 @@ pub struct Multipart {
     upload_id: String,
     checksum: Option<Algorithm>,
     progress: Arc<Progress>,
+    lateness: Arc<Lateness>,
+    /// By which the object is known as ours (C12).
+    write_id: Option<String>,
+    noted: Option<Noted>,
 }
 
 /// A part the store has taken.
@@ -80,6 +93,7 @@ pub struct Sent {
     pub len: u64,
     crc: Option<u64>,
     echoed: bool,
+    /// 0: an earlier run sent it.
     attempts: u32,
 }
 
@@ -88,6 +102,8 @@ pub struct Assembled {
     pub stored: Stored,
     pub parts: u32,
     pub attempts: u32,
+    /// Bytes that an earlier run had sent.
+    pub resumed_bytes: u64,
     pub verified: Verification,
 }
 
@@ -97,6 +113,16 @@ impl Sent {
         let checksum = crc.map(|(algorithm, value)| (algorithm, checksum::encode(algorithm, value)));
         let part = CompletedPart { number, etag, checksum };
         Self { part, len, crc: crc.map(|(_, value)| value), echoed: false, attempts: 1 }
+    }
+
+    /// A part of an earlier run, whose checksum in the store's list is the one of the file's bytes, or whose ETag is their MD5.
+    pub fn resumed(number: u32, etag: String, len: u64, crc: Option<(Algorithm, u64)>, echoed: bool) -> Self {
+        Self { echoed, attempts: 0, ..Self::listed(number, etag, len, crc) }
+    }
+
+    /// Bytes that this run sent.
+    pub fn new_bytes(&self) -> u64 {
+        if self.attempts == 0 { 0 } else { self.len }
     }
 }
 
@@ -109,26 +135,82 @@ impl Multipart {
         checksum: Option<Algorithm>,
         progress: &Arc<Progress>,
     ) -> Self {
-        Self { client: client.clone(), object, upload_id: upload_id.to_owned(), checksum, progress: progress.clone() }
+        Self {
+            client: client.clone(),
+            object,
+            upload_id: upload_id.to_owned(),
+            checksum,
+            progress: progress.clone(),
+            lateness: Arc::new(Lateness::new(client.config().transfer.late_after)),
+            write_id: None,
+            noted: None,
+        }
+    }
+
+    /// The same as an upload of this call: the journal knows it, its object will carry this id, and nobody else ends it.
+    pub fn noted(self, noted: Option<Noted>, write_id: Option<String>) -> Self {
+        self.progress.set_unfinished(Some(&self.upload_id));
+        Self { noted, write_id, ..self }
+    }
+
+    /// The same, with counters of its own.
+    pub fn counted_by(self, progress: &Arc<Progress>) -> Self {
+        Self { progress: progress.clone(), ..self }
+    }
+
+    /// Whether a later run would find it.
+    pub fn is_noted(&self) -> bool {
+        self.noted.is_some()
+    }
+
+    pub fn upload_id(&self) -> &str {
+        &self.upload_id
     }
 
     /// Sends one part, whose checksum is `crc` if checksums are sent.
     pub async fn send(self, number: u32, payload: Payload, crc: Option<u64>) -> Result<Sent> {
         let len = payload.len();
         let checksum = self.checksum.zip(crc);
-        let upload = PartUpload {
-            object: &self.object,
-            upload_id: &self.upload_id,
-            number,
-            payload,
-            checksum,
-            progress: Some(self.progress.clone()),
-        };
-        let stored = self.client.upload_part(upload).await?;
+        let stored = self.send_in_time(number, &payload, checksum).await?;
         let echoed = stored.echoed.is_some();
         let checksum = checksum.map(|(algorithm, value)| (algorithm, checksum::encode(algorithm, value)));
         let part = CompletedPart { number, etag: stored.etag.unwrap_or_default(), checksum };
         Ok(Sent { part, len, crc, echoed, attempts: stored.attempts })
+    }
+
+    /// A part that takes far longer than its peers is sent again over another connection (#48).
+    async fn send_in_time(&self, number: u32, payload: &Payload, checksum: Option<(Algorithm, u64)>) -> Result<Stored> {
+        let len = payload.len();
+        let mut given_up = 0;
+        loop {
+            let upload = PartUpload {
+                object: &self.object,
+                upload_id: &self.upload_id,
+                number,
+                payload: payload.clone(),
+                checksum,
+                progress: Some(self.progress.clone()),
+                fresh_connection: given_up > 0,
+            };
+            let began = Instant::now();
+            let late = async {
+                loop {
+                    tokio::time::sleep(LOOK).await;
+                    if given_up < MAX_GIVEN_UP && self.lateness.pay(len, began.elapsed()) {
+                        return;
+                    }
+                }
+            };
+            tokio::select! {
+                biased;
+                stored = self.client.upload_part(upload) => {
+                    let stored = stored?;
+                    self.lateness.ended(len, began.elapsed());
+                    return Ok(Stored { attempts: stored.attempts + given_up, ..stored });
+                }
+                () = late => given_up += 1,
+            }
+        }
     }
 
     /// Puts the object together, if the parts are all there are of `size` bytes.
@@ -149,12 +231,22 @@ impl Multipart {
             checksum: self.checksum.zip(crc),
             headers: conditions.to_vec(),
         };
-        let stored = complete(&self.client, &completed).await?;
-        self.progress.set_unfinished(None);
+        let stored = complete(&self.client, &completed, self.write_id.as_deref()).await?;
+        self.ended().await;
         let count = u32::try_from(sent.len()).unwrap_or(u32::MAX);
         let all_echoed = sent.iter().all(|sent| sent.echoed);
         let verified = verified(&self.client, self.checksum.zip(crc), &stored, count, all_echoed);
-        Ok(Assembled { stored, parts: count, attempts: sent.iter().map(|sent| sent.attempts).sum(), verified })
+        let attempts = sent.iter().map(|sent| sent.attempts).sum();
+        let resumed_bytes = size - sent.iter().map(Sent::new_bytes).sum::<u64>();
+        Ok(Assembled { stored, parts: count, attempts, resumed_bytes, verified })
+    }
+
+    /// The store has nothing of it any more, but the object perhaps.
+    async fn ended(&self) {
+        self.progress.set_unfinished(None);
+        if let Some(noted) = &self.noted {
+            noted.forget().await;
+        }
     }
 
     /// Stops what the store still holds of the upload; the first cause stays the error. No part may be under way.
@@ -163,7 +255,7 @@ impl Multipart {
         let limit = if cancelled { ABORT_LIMIT_CANCELLED } else { ABORT_LIMIT };
         match tokio::time::timeout(limit, self.abort_rounds()).await {
             Ok(Ok(())) => {
-                self.progress.set_unfinished(None);
+                self.ended().await;
                 cause
             }
             _ => cause.with_upload_id(&self.upload_id),
@@ -174,7 +266,9 @@ impl Multipart {
     pub async fn remove(&self) -> Result<()> {
         let late = |_| Error::new(ErrorKind::Timeout, "the multipart upload could not be aborted in time");
         let removed = tokio::time::timeout(ABORT_LIMIT, self.abort_rounds()).await.map_err(late);
-        removed.and_then(|outcome| outcome).map_err(|error| error.with_upload_id(&self.upload_id))
+        removed.and_then(|outcome| outcome).map_err(|error| error.with_upload_id(&self.upload_id))?;
+        self.ended().await;
+        Ok(())
     }
 
     /// A part that was on its way when the upload was aborted may have stayed: look, and abort again.
@@ -232,13 +326,9 @@ mod tests {
     #[tokio::test]
     async fn parts_that_are_not_all_complete_nothing() {
         let config = ClientConfig { endpoint_url: Some("http://127.0.0.1:1".into()), ..ClientConfig::default() };
-        let upload = Multipart {
-            client: S3Client::new(config, Signing::Anonymous).unwrap(),
-            object: ObjectRef::new("bucket", "key", None).unwrap(),
-            upload_id: "id".into(),
-            checksum: None,
-            progress: Arc::default(),
-        };
+        let client = S3Client::new(config, Signing::Anonymous).unwrap();
+        let object = ObjectRef::new("bucket", "key", None).unwrap();
+        let upload = Multipart::attach(&client, object, "id", None, &Arc::default());
         let cases = [
             (vec![sent(1, 5), sent(2, 5)], 11),
             (vec![sent(1, 5), sent(3, 5)], 10),

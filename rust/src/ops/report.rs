@@ -53,7 +53,7 @@ pub struct TransferReport {
     pub parts: u32,
     /// Requests for the object's bytes, retries included; as many as parts: nothing was tried twice.
     pub attempts: u32,
-    /// Bytes that an earlier run had fetched and that proved intact.
+    /// Bytes that an earlier run had moved and that proved intact.
     pub resumed_bytes: u64,
     pub verified: Verification,
     pub last_modified: Option<SystemTime>,
@@ -64,7 +64,7 @@ pub struct TransferReport {
 impl TransferReport {
     /// Of an object that was stored.
     pub fn of_upload(assembled: Assembled, bytes: u64, started: Instant) -> Self {
-        let Assembled { stored, parts, attempts, verified } = assembled;
+        let Assembled { stored, parts, attempts, resumed_bytes, verified } = assembled;
         Self {
             bytes,
             seconds: started.elapsed().as_secs_f64(),
@@ -72,7 +72,7 @@ impl TransferReport {
             version_id: stored.version_id,
             parts,
             attempts,
-            resumed_bytes: 0,
+            resumed_bytes,
             verified,
             last_modified: None,
             content_type: None,

@@ -1,6 +1,6 @@
 //! Upload of one file.
 //!
-//! Small: one PutObject. Otherwise: create → parts read, checksummed and sent as spawned tasks under gate and byte
+//! Small: one PutObject. Otherwise: create, or find what an earlier run began (`resume_upload.rs`) → parts read, checksummed and sent as spawned tasks under gate and byte
 //! budget → all acknowledged and adding up → source unchanged → Complete with the checksum over all bytes. Whatever
 //! fails first stops the rest: tasks are stopped and awaited, then the multipart upload is aborted (U9).
 
@@ -11,10 +11,13 @@ use std::time::{Duration, Instant};
 use crate::checksum::Algorithm;
 use crate::error::{Error, Result};
 use crate::ops::adapt::Adaption;
+use crate::ops::commit;
 use crate::ops::engine::{Engine, unless_late};
 use crate::ops::multipart::{Assembled, Creating, Multipart, Sent, verified};
 use crate::ops::report::TransferReport;
+use crate::ops::resume_upload::{self, Begun, Parts};
 use crate::ops::tasks::Tasks;
+use crate::ops::unfinished::{self, Origin};
 use crate::ops::upload_parts::{PartSource, buffers_for};
 use crate::progress::{Cancel, Progress};
 use crate::s3::client::{NewUpload, ObjectRef, PutRequest};
@@ -35,6 +38,8 @@ pub struct UploadRequest {
     pub deadline: Option<Duration>,
     pub part_size: Option<u64>,
     pub max_concurrency: Option<usize>,
+    /// Whether an upload that an earlier run began is gone on with, and this one is kept if it fails (U11).
+    pub resume: bool,
 }
 
 /// Uploads the file; returns only after everything it started has ended.
@@ -56,7 +61,8 @@ pub async fn upload(
     let config = &engine.client.config().transfer;
     let part_size = upload_part_size(reader.size(), request.part_size.or(config.part_size)).map_err(named)?;
     progress.set_total(reader.size());
-    let run = Run { engine, request, progress: &progress, cancel, reader, part_size, started };
+    let parts = Parts::default();
+    let mut run = Run { engine, request, progress: &progress, cancel, reader, part_size, parts, started };
     let outcome = if run.reader.size() <= config.multipart_threshold { run.put().await } else { run.multipart().await };
     outcome.inspect(|_| progress.object_done()).map_err(named)
 }
@@ -68,6 +74,8 @@ struct Run<'a> {
     cancel: &'a Cancel,
     reader: Arc<FileReader>,
     part_size: u64,
+    /// What an earlier run has sent.
+    parts: Parts,
     started: Instant,
 }
 
@@ -81,37 +89,62 @@ impl Run<'_> {
                 object: self.request.object.clone(),
                 payload: read.payload,
                 checksum: self.request.checksum.zip(read.crc),
-                headers: [self.request.headers.clone(), self.request.conditions.clone()].concat(),
+                headers: self.request.headers.clone(),
                 progress: Some(self.progress.clone()),
             };
-            let stored = self.engine.client.put_object(put).await?;
+            let stored = commit::put(&self.engine.client, put, &self.request.conditions).await?;
             self.reader.check_unchanged().await?;
             Ok((stored, read.crc))
         };
         let (stored, crc) = self.guard(work).await?;
         self.progress.add_durable(self.reader.size());
         let verified = verified(&self.engine.client, self.request.checksum.zip(crc), &stored, 1, false);
-        Ok(self.report(Assembled { parts: 1, attempts: stored.attempts, verified, stored }))
+        Ok(self.report(Assembled { parts: 1, attempts: stored.attempts, resumed_bytes: 0, verified, stored }))
     }
 
-    async fn multipart(&self) -> Result<TransferReport> {
-        let new = NewUpload {
-            object: self.request.object.clone(),
-            checksum: self.request.checksum,
-            headers: self.request.headers.clone(),
-        };
-        let mut creating = Creating::begin(&self.engine.client, new, self.progress);
-        let upload = match self.guard(creating.created()).await {
-            Ok(upload) => upload,
-            Err(error) => return Err(creating.abandon(error).await),
-        };
+    async fn multipart(&mut self) -> Result<TransferReport> {
+        let upload = self.begin().await?;
         let mut tasks = Tasks::new();
         let outcome = self.guard(self.send_and_complete(&upload, &mut tasks)).await;
         tasks.stop().await;
         match outcome {
             Ok(assembled) => Ok(self.report(assembled)),
-            Err(error) => Err(upload.abort(error).await),
+            Err(error) => Err(self.keep_or_abort(&upload, error).await),
         }
+    }
+
+    /// A new upload, or the one that an earlier run began.
+    async fn begin(&mut self) -> Result<Multipart> {
+        let request = self.request;
+        let new =
+            NewUpload { object: request.object.clone(), checksum: request.checksum, headers: request.headers.clone() };
+        let write_id = commit::write_id(&request.conditions);
+        let origin = Origin { part_size: self.part_size, source: Some(self.reader.identity()), write_id };
+        if request.resume {
+            let find = async {
+                unfinished::check(self.engine).await?;
+                resume_upload::find(self.engine, &new, &origin, request.part_size, self.progress).await
+            };
+            if let Some(Begun { upload, part_size, parts }) = self.guard(find).await? {
+                (self.part_size, self.parts) = (part_size, parts);
+                return Ok(upload);
+            }
+        }
+        let mut creating = Creating::begin(self.engine, new, origin, self.progress);
+        match self.guard(creating.created()).await {
+            Ok(upload) => Ok(upload),
+            Err(error) => Err(creating.abandon(error).await),
+        }
+    }
+
+    /// No part is under way any more.
+    async fn keep_or_abort(&self, upload: &Multipart, error: Error) -> Error {
+        let kept = self.progress.snapshot().durable;
+        if self.request.resume && upload.is_noted() && kept > 0 && resume_upload::is_worth_keeping(&error) {
+            self.progress.set_kept(kept);
+            return error.with_upload_id(upload.upload_id()).keeping(kept);
+        }
+        upload.abort(error).await
     }
 
     /// `work`, unless it is cancelled or the deadline comes first.
@@ -154,8 +187,14 @@ impl Run<'_> {
 
     fn spawn_part(&self, upload: &Multipart, tasks: &mut Tasks<Sent>, part: Part, permit: Arc<Permit>) {
         let (source, upload) = (self.source(part.range.clone(), permit), upload.clone());
+        let (known, lanes, algorithm) = (self.parts.clone(), self.engine.lanes.clone(), self.request.checksum);
         tasks.spawn(async move {
             let read = source.read().await?;
+            if let Some(listed) = known.get(&part.number)
+                && let Some(sent) = resume_upload::proven(listed, &read, algorithm, &lanes).await?
+            {
+                return Ok(sent);
+            }
             upload.send(part.number, read.payload, read.crc).await
         });
     }

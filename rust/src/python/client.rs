@@ -54,8 +54,8 @@ const DOWNLOAD: [&str; 12] = [
     "max_concurrency",
     "set_mtime",
 ];
-const UPLOAD: [&str; 7] =
-    ["if_none_match", "if_match", "checksum", "headers", "deadline", "part_size", "max_concurrency"];
+const UPLOAD: [&str; 8] =
+    ["if_none_match", "if_match", "checksum", "headers", "deadline", "part_size", "max_concurrency", "resume"];
 
 impl Client {
     pub(super) fn engine(&self, py: Python<'_>) -> PyResult<Engine> {
@@ -79,7 +79,7 @@ impl Client {
 impl Client {
     #[new]
     #[pyo3(signature = (*, endpoint_url=None, region="us-east-1", addressing_style="auto", credentials=None,
-        anonymous=false, ca_bundle=None, verify=true, proxies=None, transfer=None))]
+        anonymous=false, ca_bundle=None, verify=true, proxies=None, state_dir=None, transfer=None))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords")]
     fn new(
         py: Python<'_>,
@@ -91,6 +91,7 @@ impl Client {
         ca_bundle: Option<PathBuf>,
         verify: bool,
         proxies: Option<std::collections::BTreeMap<String, String>>,
+        state_dir: Option<PathBuf>,
         transfer: Option<Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let mut config = ClientConfig {
@@ -100,6 +101,7 @@ impl Client {
             ca_bundle,
             insecure_tls: !verify,
             proxies: proxies.unwrap_or_default().into_iter().collect(),
+            state_dir,
             ..ClientConfig::default()
         };
         config.transfer.memory_limit = crate::config::default_memory_limit();
@@ -271,6 +273,7 @@ fn upload_request(
         deadline: put.deadline,
         part_size: put.part_size,
         max_concurrency: put.max_concurrency,
+        resume: options.get("resume")?.unwrap_or(false),
     })
 }
 

@@ -11,7 +11,7 @@ use super::error::{defect, to_python};
 use crate::config::{AddressingStyle, ClientConfig, DirectIo};
 use crate::error::Error;
 use crate::ops::report::TransferReport;
-use crate::s3::object::ObjectHead;
+use crate::s3::object::{ObjectHead, WRITE_ID};
 
 /// A dictionary of options; None counts as left out, an unknown name is a defect.
 pub struct Options<'py>(Bound<'py, PyDict>);
@@ -148,7 +148,13 @@ pub fn head<'py>(py: Python<'py>, head: ObjectHead) -> PyResult<Bound<'py, PyDic
     dict.set_item("last_modified", seconds(head.identity.last_modified))?;
     dict.set_item("content_type", head.identity.content_type)?;
     dict.set_item("storage_class", head.identity.storage_class)?;
-    dict.set_item("metadata", pairs(head.metadata)?)?;
+    dict.set_item("metadata", pairs(without_write_id(head.metadata))?)?;
     dict.set_item("headers", pairs(head.headers)?)?;
     Ok(dict)
+}
+
+/// The user's own metadata: how an upload knows its object again is none of it (C12).
+fn without_write_id(mut metadata: Vec<(String, String)>) -> Vec<(String, String)> {
+    metadata.retain(|(name, _)| name != WRITE_ID);
+    metadata
 }

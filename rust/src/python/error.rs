@@ -27,10 +27,16 @@ fn class_name(kind: ErrorKind) -> &'static str {
 
 /// The exception for an error; local failures stay plain `OSError` with errno and file name.
 pub fn to_python(py: Python<'_>, error: Error) -> PyErr {
-    if error.kind() == ErrorKind::LocalIo {
-        return local(py, &error);
+    let exception = if error.kind() == ErrorKind::LocalIo {
+        local(py, &error)
+    } else {
+        service(py, &error).unwrap_or_else(|failed| failed)
+    };
+    if let Some(note) = kept_note(error.kept(), error.upload_id()) {
+        // Without the note the exception is still the right one.
+        let _ = exception.value(py).call_method1("add_note", (note,));
     }
-    service(py, &error).unwrap_or_else(|failed| failed)
+    exception
 }
 
 fn local(py: Python<'_>, error: &Error) -> PyErr {
@@ -59,20 +65,19 @@ fn service(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     details.set_item("attempts", (error.attempts() > 0).then(|| error.attempts()))?;
     details.set_item("upload_id", error.upload_id())?;
     let exception = class.call((message(error),), Some(&details))?;
-    if let Some(note) = kept_note(error.kept()) {
-        exception.call_method1("add_note", (note,))?;
-    }
     Ok(PyErr::from_value(exception))
 }
 
 /// What is said of bytes that a transfer leaves for the next one, if there are any.
-pub fn kept_note(bytes: u64) -> Option<String> {
-    let text = "kept beside the destination: the same call goes on from there";
-    match bytes {
-        0 => None,
-        1..MIB => Some(format!("{bytes} bytes are {text}")),
-        _ => Some(format!("{} MiB are {text}", bytes / MIB)),
-    }
+pub fn kept_note(bytes: u64, upload_id: Option<&str>) -> Option<String> {
+    let amount = match bytes {
+        0 => return None,
+        1..MIB => format!("{bytes} bytes"),
+        _ => format!("{} MiB", bytes / MIB),
+    };
+    let place =
+        upload_id.map_or_else(|| "beside the destination".to_owned(), |id| format!("as the multipart upload {id}"));
+    Some(format!("{amount} are kept {place}: the same call goes on from there"))
 }
 
 /// The text, with the object named if it does not do so itself.

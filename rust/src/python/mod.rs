@@ -36,7 +36,7 @@ mod _core {
     use super::part_file::{PartFile, open_part_file};
     #[pymodule_export]
     use super::parts::{
-        UploadPages, abort_upload, complete_upload, create_upload, list_parts, list_uploads, upload_part,
+        UploadPages, abort_upload, complete_upload, create_upload, left_uploads, list_parts, list_uploads, upload_part,
         upload_part_size,
     };
     #[pymodule_export]

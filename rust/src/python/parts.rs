@@ -13,6 +13,7 @@ use super::writer::{PUT, owned_bytes};
 use crate::checksum::Algorithm;
 use crate::error::Error;
 use crate::ops::assemble::{self, Expected, UploadRef};
+use crate::ops::unfinished;
 use crate::s3::client::{ObjectRef, Uploads};
 
 /// Number, size, ETag.
@@ -98,6 +99,13 @@ pub fn complete_upload<'py>(
 pub fn abort_upload(py: Python<'_>, client: &Client, upload: (String, String, String)) -> PyResult<()> {
     let upload = upload_ref(py, upload, None)?;
     client.run(py, |engine, _| async move { assemble::abort(&engine, &upload).await })
+}
+
+/// Uploads that were begun on this machine and left: bucket, key, upload id, when.
+#[pyfunction]
+pub fn left_uploads(py: Python<'_>, client: &Client) -> PyResult<Vec<(String, String, String, f64)>> {
+    let left = client.run(py, |engine, _| async move { unfinished::left(&engine).await })?;
+    Ok(left.into_iter().map(|(_, note)| (note.bucket, note.key, note.upload_id, note.begun as f64)).collect())
 }
 
 /// Size of the parts of an object of `size` bytes: what was asked for if it can work, else what is needed.

@@ -205,12 +205,13 @@ pub fn spawner(py: Python<'_>) -> PyResult<impl FnOnce(crate::ops::put::Sender) 
 
 /// A second Ctrl-C, or a store that does not answer, ends the clean-up early: then the exception says what stays.
 fn name_what_is_left(py: Python<'_>, watch: &Watch<'_>, exception: &PyErr) {
-    if let Some(upload_id) = watch.progress.unfinished() {
+    let (unfinished, kept) = (watch.progress.unfinished(), watch.progress.kept());
+    if let Some(upload_id) = unfinished.as_ref().filter(|_| kept == 0) {
         let note = format!("the multipart upload {upload_id} was not aborted and may cost storage");
         // Without the note the exception is still the right one.
         let _ = exception.value(py).call_method1("add_note", (note,));
     }
-    if let Some(note) = kept_note(watch.progress.kept()) {
+    if let Some(note) = kept_note(kept, unfinished.as_deref()) {
         let _ = exception.value(py).call_method1("add_note", (note,));
     }
 }

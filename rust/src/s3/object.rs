@@ -55,6 +55,15 @@ pub struct ObjectHead {
     pub headers: Vec<(String, String)>,
 }
 
+/// In the metadata of an object that was stored under a condition: who stored it (C12).
+pub const WRITE_ID: &str = "s3z-write-id";
+
+impl ObjectHead {
+    pub fn write_id(&self) -> Option<&str> {
+        self.metadata.iter().find(|(name, _)| name == WRITE_ID).map(|(_, value)| value.as_str())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

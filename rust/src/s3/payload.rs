@@ -5,7 +5,7 @@
 //! only from the end of the body on.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -81,13 +81,15 @@ impl Payload {
 #[derive(Default)]
 pub(super) struct Sent {
     bytes: AtomicU64,
+    /// What is sent from now on does not count.
+    over: AtomicBool,
     progress: Option<Arc<Progress>>,
     failure: Mutex<Option<Error>>,
 }
 
 impl Sent {
     pub(super) fn new(progress: Option<Arc<Progress>>) -> Arc<Self> {
-        Arc::new(Self { bytes: AtomicU64::new(0), progress, failure: Mutex::default() })
+        Arc::new(Self { progress, ..Self::default() })
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -96,6 +98,7 @@ impl Sent {
 
     /// The attempt failed: what it sent does not count (Y7).
     pub(super) fn take_back(&self) {
+        self.over.store(true, SeqCst);
         if let Some(progress) = &self.progress {
             progress.take_back_network(self.bytes.swap(0, SeqCst));
         }
@@ -114,6 +117,31 @@ impl Sent {
         self.bytes.fetch_add(bytes, SeqCst);
         if let Some(progress) = &self.progress {
             progress.add_network(bytes);
+        }
+        // The connection of an attempt that was given up may take a chunk more before it notices.
+        if self.over.load(SeqCst) {
+            self.take_back();
+        }
+    }
+}
+
+/// Takes back what an attempt has sent, unless it is kept: whoever stops waiting for it leaves no count either.
+pub(super) struct Counted(Option<Arc<Sent>>);
+
+impl Counted {
+    pub(super) fn new(sent: &Arc<Sent>) -> Self {
+        Self(Some(sent.clone()))
+    }
+
+    pub(super) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(sent) = &self.0 {
+            sent.take_back();
         }
     }
 }
@@ -188,8 +216,10 @@ mod tests {
         }
         assert_eq!(got, b"abcde");
         assert_eq!((sent.bytes(), progress.snapshot().network), (5, 5));
-        sent.take_back();
+        drop(Counted::new(&sent));
         assert_eq!(progress.snapshot().network, 0);
+        sent.add(3);
+        assert_eq!(progress.snapshot().network, 0, "what still goes out counts no more");
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::progress::Progress;
 use crate::s3::attempts::{Attempts, Verdict, affordable, random_unit};
 use crate::s3::client::S3Client;
 use crate::s3::http::watched;
-use crate::s3::payload::{Payload, Sent};
+use crate::s3::payload::{Counted, Payload, Sent};
 use crate::s3::retry::Class;
 use crate::s3::xml;
 
@@ -183,12 +183,16 @@ impl S3Client {
         if !request.payload.is_empty() {
             *message.body_mut() = Some(reqwest::Body::wrap(request.payload.open(sent.clone())));
         }
+        let counted = Counted::new(&sent);
         let outcome = self.wait_for_head(watched(client.execute(message)), &sent, request.slow_answer).await;
         let judged = match outcome {
             Ok(answer) => self.judge(answer, request, &prepared.keys).await,
             Err(failure) => Err(failure),
         };
-        judged.inspect_err(|_| sent.take_back())
+        if judged.is_ok() {
+            counted.keep();
+        }
+        judged
     }
 
     /// The clock runs while nothing of the body is taken and no answer comes.

@@ -50,6 +50,23 @@ impl Identity {
             mtime: (metadata.mtime(), metadata.mtime_nsec()),
         }
     }
+
+    /// Whether it is the file of a run that may be long ago: what number a device has depends on the boot.
+    pub fn is_still(&self, before: &Self) -> bool {
+        (self.inode, self.size, self.mtime) == (before.inode, before.size, before.mtime)
+    }
+
+    /// All but the device.
+    pub fn to_text(self) -> String {
+        format!("{} {} {} {}", self.inode, self.size, self.mtime.0, self.mtime.1)
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut fields = text.split(' ');
+        let (inode, size) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let mtime = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        fields.next().is_none().then_some(Self { device: 0, inode, size, mtime })
+    }
 }
 
 impl FileReader {
@@ -70,6 +87,12 @@ impl FileReader {
 
     pub fn size(&self) -> u64 {
         self.source.identity.size
+    }
+
+    /// What the file is recognised by, and where it is.
+    pub fn identity(&self) -> (PathBuf, Identity) {
+        let path = std::path::absolute(&self.source.path).unwrap_or_else(|_| self.source.path.clone());
+        (path, self.source.identity)
     }
 
     /// Fills `buffer` from `offset`, `len` bytes; the whole range must be there. `then` sees the bytes on the

@@ -193,7 +193,7 @@ fn ledger_name(destination: &OsStr) -> String {
 }
 
 /// Regular, ours, under one name, and nobody else could have written it.
-fn is_safe(stat: &Stat) -> bool {
+pub(super) fn is_safe(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
         && stat.st_uid == rustix::process::geteuid().as_raw()
         && stat.st_nlink == 1

@@ -13,6 +13,7 @@ pub mod extent;
 pub mod file_reader;
 pub mod file_writer;
 pub mod governor;
+pub mod journal;
 pub mod lanes;
 pub mod ledger;
 pub mod part;

@@ -25,6 +25,7 @@ mod proxied;
 mod put;
 mod redirects;
 mod resume;
+mod resume_upload;
 mod retries;
 mod support;
 mod throttle;

@@ -158,6 +158,7 @@ impl World {
             deadline: None,
             part_size: None,
             max_concurrency: None,
+            resume: false,
         }
     }
 
@@ -211,7 +212,7 @@ impl World {
         }
         if let Ok(report) = &outcome {
             let seen = progress.snapshot();
-            assert_eq!(seen.network, report.bytes, "failed attempts were counted");
+            assert_eq!(seen.network + report.resumed_bytes, report.bytes, "failed attempts were counted");
             assert_eq!(seen.durable, report.bytes);
         }
         outcome

@@ -8,10 +8,12 @@ use super::Shared;
 use super::filling::Filled;
 use crate::error::{Error, Result};
 use crate::ops::adapt::Adaption;
+use crate::ops::commit;
 use crate::ops::engine::unless_late;
 use crate::ops::multipart::{Assembled, Creating, Multipart, Sent, verified};
 use crate::ops::report::TransferReport;
 use crate::ops::tasks::Tasks;
+use crate::ops::unfinished::Origin;
 use crate::s3::client::{NewUpload, PutRequest as PutOnce};
 use crate::transfer::scheduler::Permit;
 
@@ -125,7 +127,9 @@ impl Sender {
             checksum: shared.request.checksum,
             headers: shared.request.headers.clone(),
         };
-        let mut creating = Creating::begin(&shared.engine.client, new, &shared.progress);
+        let write_id = commit::write_id(&shared.request.conditions);
+        let origin = Origin { write_id, ..Origin::default() };
+        let mut creating = Creating::begin(&shared.engine, new, origin, &shared.progress);
         match Self::guard(shared, creating.created()).await {
             Ok(upload) => Ok(upload),
             Err(error) => Err(creating.abandon(error).await),
@@ -142,13 +146,13 @@ impl Sender {
             object: request.object.clone(),
             payload: filled.into_payload(&permit),
             checksum: request.checksum.zip(crc),
-            headers: [request.headers.clone(), request.conditions.clone()].concat(),
+            headers: request.headers.clone(),
             progress: Some(shared.progress.clone()),
         };
-        let stored = shared.engine.client.put_object(put).await?;
+        let stored = commit::put(&shared.engine.client, put, &request.conditions).await?;
         shared.progress.add_durable(size);
         let verified = verified(&shared.engine.client, request.checksum.zip(crc), &stored, 1, false);
-        Ok(self.report(Assembled { parts: 1, attempts: stored.attempts, verified, stored }, size))
+        Ok(self.report(Assembled { parts: 1, attempts: stored.attempts, resumed_bytes: 0, verified, stored }, size))
     }
 
     async fn complete(&mut self, size: u64) -> Result<TransferReport> {

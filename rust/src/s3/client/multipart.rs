@@ -19,6 +19,7 @@ use crate::s3::request::{Answer, Failure};
 use crate::s3::retry::Class;
 use crate::s3::xml::{self, CompleteOutcome, CompletedPart, ListedPart};
 
+#[derive(Debug, Clone)]
 pub struct NewUpload {
     pub object: ObjectRef,
     /// The algorithm of the parts' and the object's checksum.
@@ -34,6 +35,8 @@ pub struct PartUpload<'a> {
     pub payload: Payload,
     pub checksum: Option<(Algorithm, u64)>,
     pub progress: Option<Arc<Progress>>,
+    /// Over a connection of its own: for a part that another one is slow with.
+    pub fresh_connection: bool,
 }
 
 pub struct Completed<'a> {
@@ -77,7 +80,7 @@ impl S3Client {
         if let Some((algorithm, value)) = &ours {
             request = request.header(algorithm.header(), value);
         }
-        let mut attempts = Attempts::default();
+        let mut attempts = Attempts::on(part.fresh_connection);
         for _ in 0..ECHO_ATTEMPTS {
             let answer = self.send(&request, &mut attempts).await?;
             let stored = Stored { attempts: attempts.total(), ..stored(&answer, part.checksum.map(|(a, _)| a)) };
