@@ -28,5 +28,6 @@ def command(job: Job) -> tuple[list[str], dict[str, str]]:
     if job.downloads:
         argv += ["--size", str(job.size), "--range", "8MiB", "--output", str(job.path)]
     else:
-        argv += ["--part", str(job.part_size), "--input", str(job.path)]
-    return argv, job.env()
+        argv += ["--part", str(job.part_size)]
+        argv += ["--input", "-", "--size", str(job.size)] if job.verb == "pipe" else ["--input", str(job.path)]
+    return (job.from_stdin(argv) if job.verb == "pipe" else argv), job.env()

@@ -12,7 +12,7 @@ use crate::endpoint::Endpoint;
 use crate::sign::Signer;
 
 const USAGE: &str = "usage: floor get|put --endpoint http://HOST:PORT --bucket B --key K \
-[--size N (--output FILE | --null) --range 8MiB --buffered] [--input FILE --part 16MiB] [--threads 4] \
+[--size N (--output FILE | --null) --range 8MiB --buffered] [--input FILE|- (then --size N) --part 16MiB] [--threads 4] \
 [--buffer 1MiB] [--tls --ca FILE]";
 
 /// One object and the way to its server.
@@ -39,6 +39,8 @@ pub struct GetJob {
 pub struct PutJob {
     pub target: Target,
     pub input: PathBuf,
+    /// Of what comes through standard input; `None`: the input is a file.
+    pub piped: Option<u64>,
     pub part: u64,
 }
 
@@ -61,7 +63,9 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, Failure
             output: if flags.switch("null") { None } else { Some(flags.required("output")?.into()) },
         }),
         "put" => {
-            Command::Put(PutJob { target, part: flags.size("part", "16MiB")?, input: flags.required("input")?.into() })
+            let input = flags.required("input")?;
+            let piped = if input == "-" { Some(size(&flags.required("size")?)?) } else { None };
+            Command::Put(PutJob { target, part: flags.size("part", "16MiB")?, input: input.into(), piped })
         }
         _ => return Err(USAGE.into()),
     };

@@ -2,9 +2,13 @@
 //!
 //! A thread owns one connection and one buffer, and takes the next part number until none is left. The ETags are kept
 //! in part order for Complete. No checksum is computed and nothing is retried or aborted.
+//!
+//! From a pipe each thread in turn reads a whole part, and sends it while the next one reads.
 
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -17,8 +21,15 @@ use crate::connection::Connection;
 use crate::{Done, Failure};
 
 pub fn run(job: &PutJob) -> Result<Done, Failure> {
-    let file = File::open(&job.input)?;
-    let size = file.metadata()?.len();
+    let file = match job.piped {
+        Some(_) => File::from(std::io::stdin().as_fd().try_clone_to_owned()?),
+        None => File::open(&job.input)?,
+    };
+    let size = job.piped.map_or_else(|| file.metadata().map(|metadata| metadata.len()), Ok)?;
+    if job.piped.is_some() {
+        // As large as the system allows: fewer changes between the two ends.
+        let _ = rustix::pipe::fcntl_setpipe_size(&file, 1 << 20);
+    }
     if size == 0 || job.part == 0 {
         return Err("--input is empty or --part is 0".into());
     }
@@ -32,6 +43,7 @@ pub fn run(job: &PutJob) -> Result<Done, Failure> {
         size,
         id: id.to_owned(),
         next: AtomicU64::new(0),
+        turn: Mutex::new(()),
         etags: Mutex::new(vec![String::new(); usize::try_from(size.div_ceil(job.part))?]),
     };
     thread::scope(|scope| {
@@ -49,17 +61,26 @@ struct Upload<'a> {
     size: u64,
     id: String,
     next: AtomicU64,
+    /// Who reads from the pipe.
+    turn: Mutex<()>,
     etags: Mutex<Vec<String>>,
 }
 
 fn worker(upload: &Upload<'_>) -> Result<(), Failure> {
-    let mut buffer = AlignedBuffer::new(upload.job.target.buffer);
+    let held = if upload.job.piped.is_some() { usize::try_from(upload.job.part)? } else { upload.job.target.buffer };
+    let mut buffer = AlignedBuffer::new(held);
     let mut connection = None;
     loop {
+        let turn = upload.job.piped.is_some().then(|| upload.turn.lock());
         let index = upload.next.fetch_add(1, Ordering::Relaxed);
         if index * upload.job.part >= upload.size {
             return Ok(());
         }
+        if turn.is_some() {
+            let length = upload.job.part.min(upload.size - index * upload.job.part);
+            (&upload.file).read_exact(&mut buffer.as_mut()[..usize::try_from(length)?])?;
+        }
+        drop(turn);
         let connection = match &mut connection {
             Some(open) => open,
             closed => closed.insert(upload.job.target.endpoint.connect()?),
@@ -84,7 +105,10 @@ fn send_part(
     connection.send(format!("{head}Content-Length: {}\r\n\r\n", end - offset).as_bytes())?;
     while offset < end {
         let wanted = buffer.len().min(usize::try_from(end - offset)?);
-        let length = pread(&upload.file, &mut buffer[..wanted], offset)?;
+        let length = match upload.job.piped {
+            Some(_) => wanted,
+            None => pread(&upload.file, &mut buffer[..wanted], offset)?,
+        };
         if length == 0 {
             return Err("the input became shorter".into());
         }

@@ -11,12 +11,15 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use crate::checksum::{self, Algorithm};
+use crate::checksum::{self, Algorithm, Crc};
 use crate::config::BUFFER_SIZE;
 use crate::error::Result;
 use crate::s3::payload::{ChunkSource, Payload};
 use crate::transfer::file_reader::FileReader;
 use crate::transfer::scheduler::{Permit, Scheduler};
+
+/// Buffers that are filled by one job of an I/O lane: each job costs two changes of threads.
+const READ_AT_ONCE: usize = 8;
 
 /// Buffers of a part that is read while it is sent.
 const STREAMED_BUFFERS: usize = 4;
@@ -52,19 +55,21 @@ impl PartSource {
 
     async fn read_held(&self) -> Result<ReadPart> {
         let mut chunks = Vec::new();
-        let mut crc = self.algorithm.map(|algorithm| checksum::checksum(algorithm, b""));
-        for piece in pieces(self.range.clone()) {
-            let algorithm = self.algorithm;
-            let sum = move |bytes: &[u8]| algorithm.map(|algorithm| checksum::checksum(algorithm, bytes));
-            let buffer = self.permit.buffer().await?;
-            let len = (piece.end - piece.start) as usize;
-            let (buffer, next) = self.reader.read(buffer, piece.start, len, sum).await?;
-            if let (Some(algorithm), Some(before), Some(next)) = (algorithm, crc, next) {
-                crc = Some(checksum::combine(algorithm, before, next, len as u64));
+        let mut crc = self.algorithm.map(Crc::new);
+        let mut at = self.range.start;
+        while at < self.range.end {
+            let stop = self.range.end.min(at + (READ_AT_ONCE * BUFFER_SIZE) as u64);
+            let mut buffers = Vec::new();
+            for _ in pieces(at..stop) {
+                buffers.push(self.permit.buffer().await?);
             }
-            chunks.push(Bytes::from_owner(buffer));
+            let before = crc.take();
+            let (read, after) = self.reader.read_row(buffers, at..stop, before, add).await?;
+            crc = after;
+            chunks.extend(read.into_iter().map(Bytes::from_owner));
+            at = stop;
         }
-        Ok(ReadPart { payload: Payload::Chunks(chunks.into()), crc })
+        Ok(ReadPart { payload: Payload::Chunks(chunks.into()), crc: crc.map(|crc| crc.value()) })
     }
 
     async fn read_streamed(self) -> Result<ReadPart> {
@@ -88,6 +93,12 @@ impl PartSource {
         self.reader.check_unchanged().await?;
         let sha256 = sha256.map(|hash| hash.finalize().into());
         Ok(ReadPart { payload: reopened(self.reader, self.range, self.permit, sha256), crc })
+    }
+}
+
+fn add(crc: &mut Option<Crc>, bytes: &[u8]) {
+    if let Some(crc) = crc {
+        crc.update(bytes);
     }
 }
 

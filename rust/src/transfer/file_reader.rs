@@ -5,6 +5,7 @@
 //! before the part does means that the file shrank, and is an error.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use crate::config::BUFFER_SIZE;
 use crate::error::{Error, Result};
 use crate::transfer::buffers::Buffer;
 use crate::transfer::lanes::{Lane, Lanes};
@@ -110,6 +112,30 @@ impl FileReader {
             buffer.set_len(len);
             let value = then(&buffer);
             Ok((buffer, value))
+        };
+        let turn = self.turn.fetch_add(1, Relaxed);
+        self.lanes[turn % self.lanes.len()].call(job).await
+    }
+
+    /// Fills a row of buffers from a range that they just hold, by one job. `state` goes through `then` with the bytes of each.
+    pub async fn read_row<T: Send + 'static>(
+        &self,
+        mut buffers: Vec<Buffer>,
+        range: Range<u64>,
+        mut state: T,
+        then: impl Fn(&mut T, &[u8]) + Send + 'static,
+    ) -> Result<(Vec<Buffer>, T)> {
+        let source = self.source.clone();
+        let job = move || {
+            let mut at = range.start;
+            for buffer in &mut buffers {
+                let len = (range.end - at).min(BUFFER_SIZE as u64) as usize;
+                source.read_exact(&mut buffer.whole()[..len], at)?;
+                buffer.set_len(len);
+                then(&mut state, buffer);
+                at += len as u64;
+            }
+            Ok((buffers, state))
         };
         let turn = self.turn.fetch_add(1, Relaxed);
         self.lanes[turn % self.lanes.len()].call(job).await
