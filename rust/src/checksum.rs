@@ -17,6 +17,6 @@ pub use algorithm::Algorithm;
 pub use combine::combine;
 pub use digest::{Digest, composite, encode};
 pub use kind::{Kind, Sha};
-pub use running::{Crc, RunningCrcs, Sums, checksum};
+pub use running::{Crc, Hasher, RunningCrcs, Sums, checksum};
 pub use sha::ShaHasher;
 pub use suffix::{is_composite, part_count};

@@ -57,6 +57,7 @@ def _send(context: Context, source: Any, target: Remote) -> UploadResult:
             target.uri,
             **headers,
             expires=expires,
+            checksum=options.checksum_algorithm,
             metadata=dict(options.metadata) if options.metadata else None,
             if_none_match=condition,
             part_size=options.part_size,

@@ -210,6 +210,8 @@ _OBJECT = (
            convert=choice("AES256", "aws:kms", "aws:kms:dsse", fold=False)),
     Option("sse-kms-key-id", "key for it", "ID", convert=not_empty),
     Option("metadata", "the user's own metadata; may be repeated", "K=V", convert=key_value, repeat=True),
+    Option("checksum-algorithm", "stored with the object (default CRC64NVME)", "NAME",
+           convert=choice("crc64nvme", "crc32c", "crc32", "sha1", "sha256")),
     Option("content-type", "Content-Type of the object (default by name and content)", "TYPE", convert=not_empty),
     Option("content-encoding", "Content-Encoding of the object", "TEXT", convert=not_empty),
     Option("content-disposition", "Content-Disposition of the object", "TEXT", convert=not_empty),

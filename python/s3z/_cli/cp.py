@@ -144,7 +144,7 @@ def _facts(result: DownloadResult) -> dict[str, Any]:
 
 def _refuse_headers(context: Context) -> None:
     """Options of an object to be written mean nothing for a file: an error, never ignored."""
-    for name in (*HEADERS, "metadata", "expires"):
+    for name in (*HEADERS, "checksum_algorithm", "metadata", "expires"):
         if getattr(context.options, name) is not None:
             raise UsageError(f'option "--{name.replace("_", "-")}" needs a remote destination', "cp")
 

@@ -2,7 +2,7 @@
 
 use crc_fast::Digest;
 
-use super::{Algorithm, combine};
+use super::{Algorithm, Digest as Value, Kind, ShaHasher, combine};
 
 /// A running value over bytes.
 #[derive(Clone)]
@@ -33,6 +33,36 @@ impl Crc {
 
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+}
+
+/// One checksum of any kind over bytes in order.
+#[derive(Clone)]
+pub enum Hasher {
+    Crc(Algorithm, Box<Crc>),
+    Sha(ShaHasher),
+}
+
+impl Hasher {
+    pub fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Crc(algorithm) => Self::Crc(algorithm, Box::new(Crc::new(algorithm))),
+            Kind::Sha(sha) => Self::Sha(ShaHasher::new(sha)),
+        }
+    }
+
+    pub fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Crc(_, crc) => crc.update(bytes),
+            Self::Sha(sha) => sha.update(bytes),
+        }
+    }
+
+    pub fn finish(self) -> Value {
+        match self {
+            Self::Crc(algorithm, crc) => Value::of_crc(algorithm, crc.value()),
+            Self::Sha(sha) => sha.finish(),
+        }
     }
 }
 

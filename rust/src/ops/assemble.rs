@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::checksum::{self, Algorithm, Digest};
+use crate::checksum::{Digest, Hasher, Kind};
 use crate::config::{MAX_PART, MAX_PARTS};
 use crate::error::{Error, Result};
 use crate::ops::engine::{Engine, unless_late};
@@ -28,7 +28,7 @@ pub struct UploadRef {
     pub object: ObjectRef,
     pub upload_id: String,
     /// With which it was created.
-    pub checksum: Option<Algorithm>,
+    pub checksum: Option<Kind>,
 }
 
 /// The id of a new upload.
@@ -57,11 +57,15 @@ pub async fn send_part(
         let text = format!("part {number} must hold 1 byte to 5 GiB, not {} bytes", data.len());
         return Err(named(Error::config(text)));
     }
-    let crc = upload.checksum.map(|algorithm| checksum::checksum(algorithm, &data));
+    let digest = upload.checksum.map(|kind| {
+        let mut hasher = Hasher::new(kind);
+        hasher.update(&data);
+        hasher.finish()
+    });
     let work = async {
         // The caller's memory is the caller's; the requests of the client are counted.
         let _permit = engine.scheduler.acquire(Gate::new(1).enter().await, 0).await;
-        multipart(engine, upload, progress).send(number, Payload::bytes(data), crc).await
+        multipart(engine, upload, progress).send(number, Payload::bytes(data), digest).await
     };
     let sent = unless_late(cancel, None, "part", work).await.map_err(named)?;
     progress.add_durable(sent.len);
@@ -145,13 +149,10 @@ fn check(listed: &[ListedPart], expected: &Expected) -> Result<u64> {
     }
 }
 
-fn as_sent(part: ListedPart, algorithm: Option<Algorithm>) -> Result<Sent> {
-    let stated = algorithm.and_then(|algorithm| part.checksums.iter().find(|(name, _)| *name == algorithm));
-    let crc = match stated {
-        Some((algorithm, text)) => Digest::parse((*algorithm).into(), text)?.crc(),
-        None => None,
-    };
-    Ok(Sent::listed(part.number, part.etag, part.size, algorithm.zip(crc)))
+fn as_sent(part: ListedPart, kind: Option<Kind>) -> Result<Sent> {
+    let stated = kind.and_then(|kind| part.checksums.iter().find(|(name, _)| *name == kind));
+    let digest = stated.map(|(kind, text)| Digest::parse(*kind, text)).transpose()?;
+    Ok(Sent::listed(part.number, part.etag, part.size, digest))
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@
 //! Under a condition equal content proves nothing either, for another writer may have won with the same bytes. Such a request
 //! carries a random id in the metadata of the object, and only that tells.
 
-use md5::{Digest, Md5};
+use md5::{Digest as _, Md5};
 
-use crate::checksum::Algorithm;
+use crate::checksum::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::s3::client::{Completed, ObjectRef, PutRequest, S3Client, Stored};
 use crate::s3::object::{ObjectHead, StoredChecksum, WRITE_ID};
@@ -101,7 +101,7 @@ fn is_ours(head: &ObjectHead, completed: &Completed<'_>) -> bool {
         return false;
     }
     let by_checksum = match (&head.checksum, completed.checksum) {
-        (StoredChecksum::FullObject(algorithm, value), Some(ours)) => (*algorithm, *value) == ours,
+        (StoredChecksum::FullObject(algorithm, value), Some(ours)) => Digest::of_crc(*algorithm, *value) == ours,
         _ => false,
     };
     by_checksum || head.identity.etag.is_some() && head.identity.etag == etag_of(completed.parts)
@@ -121,13 +121,13 @@ fn etag_of(parts: &[CompletedPart]) -> Option<String> {
     Some(format!("\"{}-{}\"", crate::s3::sign::hex(&hash.finalize()), parts.len()))
 }
 
-fn as_stored(head: ObjectHead, ours: Option<(Algorithm, u64)>, attempts: u32) -> Stored {
-    let echoed = match (&head.checksum, ours) {
-        (StoredChecksum::FullObject(algorithm, value), Some(ours)) if (*algorithm, *value) == ours => {
-            Some((*algorithm, crate::checksum::encode(*algorithm, *value)))
-        }
+fn as_stored(head: ObjectHead, ours: Option<Digest>, attempts: u32) -> Stored {
+    let stored = match &head.checksum {
+        StoredChecksum::FullObject(algorithm, value) => Some(Digest::of_crc(*algorithm, *value)),
+        StoredChecksum::FullSha(digest) => Some(*digest),
         _ => None,
     };
+    let echoed = stored.filter(|stored| Some(*stored) == ours).map(|digest| (digest.kind(), digest.encode()));
     Stored { etag: head.identity.etag, version_id: head.identity.version_id, echoed, attempts }
 }
 
@@ -144,7 +144,7 @@ fn unknown_put(lost: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::s3::client::ObjectRef;
+    use crate::checksum::Algorithm;
     use crate::s3::object::ObjectIdentity;
 
     /// C12: what is there is ours only if its size is, whatever else fits.
@@ -152,7 +152,7 @@ mod tests {
     fn another_object_is_not_ours() {
         let object = ObjectRef::new("b", "k", None).unwrap();
         let parts = [CompletedPart { number: 1, etag: "\"0cc175b9c0f1b6a831c399e269772661\"".into(), checksum: None }];
-        let checksum = Some((Algorithm::Crc32, 5));
+        let checksum = Some(Digest::of_crc(Algorithm::Crc32, 5));
         let completed =
             Completed { object: &object, upload_id: "id", parts: &parts, size: 7, checksum, headers: vec![] };
         let head = |size, etag: Option<String>, crc| ObjectHead {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::checksum::{self, Algorithm};
+use crate::checksum::{self, Digest, Kind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::commit::{complete, marked};
 use crate::ops::engine::Engine;
@@ -31,7 +31,7 @@ const MAX_GIVEN_UP: u32 = 2;
 pub struct Creating {
     client: S3Client,
     object: ObjectRef,
-    checksum: Option<Algorithm>,
+    checksum: Option<Kind>,
     write_id: Option<String>,
     progress: Arc<Progress>,
     task: Tasks<(String, Option<Noted>)>,
@@ -79,7 +79,7 @@ pub struct Multipart {
     client: S3Client,
     object: ObjectRef,
     upload_id: String,
-    checksum: Option<Algorithm>,
+    checksum: Option<Kind>,
     progress: Arc<Progress>,
     lateness: Arc<Lateness>,
     /// By which the object is known as ours (C12).
@@ -91,7 +91,7 @@ pub struct Multipart {
 pub struct Sent {
     pub part: CompletedPart,
     pub len: u64,
-    crc: Option<u64>,
+    digest: Option<Digest>,
     echoed: bool,
     /// 0: an earlier run sent it.
     attempts: u32,
@@ -109,15 +109,15 @@ pub struct Assembled {
 
 impl Sent {
     /// A part that somebody sent, as the store lists it. That was compared when it was sent, by whoever did.
-    pub fn listed(number: u32, etag: String, len: u64, crc: Option<(Algorithm, u64)>) -> Self {
-        let checksum = crc.map(|(algorithm, value)| (algorithm, checksum::encode(algorithm, value)));
+    pub fn listed(number: u32, etag: String, len: u64, digest: Option<Digest>) -> Self {
+        let checksum = digest.map(|digest| (digest.kind(), digest.encode()));
         let part = CompletedPart { number, etag, checksum };
-        Self { part, len, crc: crc.map(|(_, value)| value), echoed: false, attempts: 1 }
+        Self { part, len, digest, echoed: false, attempts: 1 }
     }
 
     /// A part of an earlier run, whose checksum in the store's list is the one of the file's bytes, or whose ETag is their MD5.
-    pub fn resumed(number: u32, etag: String, len: u64, crc: Option<(Algorithm, u64)>, echoed: bool) -> Self {
-        Self { echoed, attempts: 0, ..Self::listed(number, etag, len, crc) }
+    pub fn resumed(number: u32, etag: String, len: u64, digest: Option<Digest>, echoed: bool) -> Self {
+        Self { echoed, attempts: 0, ..Self::listed(number, etag, len, digest) }
     }
 
     /// Bytes that this run sent.
@@ -132,7 +132,7 @@ impl Multipart {
         client: &S3Client,
         object: ObjectRef,
         upload_id: &str,
-        checksum: Option<Algorithm>,
+        checksum: Option<Kind>,
         progress: &Arc<Progress>,
     ) -> Self {
         Self {
@@ -167,19 +167,18 @@ impl Multipart {
         &self.upload_id
     }
 
-    /// Sends one part, whose checksum is `crc` if checksums are sent.
-    pub async fn send(self, number: u32, payload: Payload, crc: Option<u64>) -> Result<Sent> {
+    /// Sends one part, whose checksum is `digest` if checksums are sent.
+    pub async fn send(self, number: u32, payload: Payload, digest: Option<Digest>) -> Result<Sent> {
         let len = payload.len();
-        let checksum = self.checksum.zip(crc);
-        let stored = self.send_in_time(number, &payload, checksum).await?;
+        let stored = self.send_in_time(number, &payload, digest).await?;
         let echoed = stored.echoed.is_some();
-        let checksum = checksum.map(|(algorithm, value)| (algorithm, checksum::encode(algorithm, value)));
+        let checksum = digest.map(|digest| (digest.kind(), digest.encode()));
         let part = CompletedPart { number, etag: stored.etag.unwrap_or_default(), checksum };
-        Ok(Sent { part, len, crc, echoed, attempts: stored.attempts })
+        Ok(Sent { part, len, digest, echoed, attempts: stored.attempts })
     }
 
     /// A part that takes far longer than its peers is sent again over another connection (#48).
-    async fn send_in_time(&self, number: u32, payload: &Payload, checksum: Option<(Algorithm, u64)>) -> Result<Stored> {
+    async fn send_in_time(&self, number: u32, payload: &Payload, checksum: Option<Digest>) -> Result<Stored> {
         let len = payload.len();
         let mut given_up = 0;
         loop {
@@ -221,21 +220,22 @@ impl Multipart {
         if total != size || !in_order {
             return Err(Error::integrity(format!("the parts sent hold {total} of {size} bytes")));
         }
-        let crc = self.checksum.and_then(|algorithm| combined(algorithm, &sent));
+        let whole = self.checksum.and_then(|kind| combined(kind, &sent));
         let parts: Vec<CompletedPart> = sent.iter().map(|sent| sent.part.clone()).collect();
         let completed = Completed {
             object: &self.object,
             upload_id: &self.upload_id,
             parts: &parts,
             size,
-            checksum: self.checksum.zip(crc),
+            checksum: whole,
             headers: conditions.to_vec(),
         };
         let stored = complete(&self.client, &completed, self.write_id.as_deref()).await?;
         self.ended().await;
         let count = u32::try_from(sent.len()).unwrap_or(u32::MAX);
         let all_echoed = sent.iter().all(|sent| sent.echoed);
-        let verified = verified(&self.client, self.checksum.zip(crc), &stored, count, all_echoed);
+        let ours = whole.or_else(|| sent.first().and_then(|sent| sent.digest));
+        let verified = verified(&self.client, ours, &stored, count, all_echoed);
         let attempts = sent.iter().map(|sent| sent.attempts).sum();
         let resumed_bytes = size - sent.iter().map(Sent::new_bytes).sum::<u64>();
         Ok(Assembled { stored, parts: count, attempts, resumed_bytes, verified })
@@ -289,26 +289,28 @@ impl Multipart {
 /// What the store's own words prove (C14).
 pub fn verified(
     client: &S3Client,
-    ours: Option<(Algorithm, u64)>,
+    ours: Option<Digest>,
     stored: &Stored,
     parts: u32,
     all_echoed: bool,
 ) -> Verification {
-    let Some((algorithm, crc)) = ours else {
+    let Some(ours) = ours else {
         return Verification::Length("no checksum was sent".into());
     };
     match &stored.echoed {
-        Some((_, value)) if *value == checksum::encode(algorithm, crc) => Verification::FullObject(algorithm.into()),
-        _ if all_echoed => Verification::Parts(algorithm.into(), parts),
+        Some((_, value)) if *value == ours.encode() => Verification::FullObject(ours.kind()),
+        _ if all_echoed => Verification::Parts(ours.kind(), parts),
         _ if client.refuses_checksums() => Verification::Length("the store refuses checksum headers".into()),
         _ => Verification::Length("the store did not repeat the checksum".into()),
     }
 }
 
-/// The checksum over all bytes, from those of the parts in order.
-fn combined(algorithm: Algorithm, sent: &[Sent]) -> Option<u64> {
+/// The checksum over all bytes, from those of the parts in order; hashes cannot be combined.
+fn combined(kind: Kind, sent: &[Sent]) -> Option<Digest> {
+    let Kind::Crc(algorithm) = kind else { return None };
     let nothing = checksum::checksum(algorithm, b"");
-    sent.iter().try_fold(nothing, |sum, sent| Some(checksum::combine(algorithm, sum, sent.crc?, sent.len)))
+    let add = |sum, sent: &Sent| Some(checksum::combine(algorithm, sum, sent.digest?.crc()?, sent.len));
+    sent.iter().try_fold(nothing, add).map(|sum| Digest::of_crc(algorithm, sum))
 }
 
 #[cfg(test)]
@@ -319,7 +321,7 @@ mod tests {
 
     fn sent(number: u32, len: u64) -> Sent {
         let part = CompletedPart { number, etag: "e".into(), checksum: None };
-        Sent { part, len, crc: None, echoed: false, attempts: 1 }
+        Sent { part, len, digest: None, echoed: false, attempts: 1 }
     }
 
     /// U4: before the store is asked.

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc};
 
-use crate::checksum::Algorithm;
+use crate::checksum::Kind;
 use crate::config::{AUTO_PART, BUFFER_SIZE, MAX_PARTS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::adapt::Adaption;
@@ -49,7 +49,7 @@ pub struct PutRequest {
     /// `if-none-match` or `if-match`: on PutObject and on Complete (U12).
     pub conditions: Vec<(String, String)>,
     /// Over parts and the whole object; `None` sends none.
-    pub checksum: Option<Algorithm>,
+    pub checksum: Option<Kind>,
     pub part_size: Option<u64>,
     /// How many bytes will come, if that is known: parts are then of one size that suffices (U6).
     pub expected_size: Option<u64>,

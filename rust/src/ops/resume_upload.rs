@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use md5::{Digest, Md5};
 
-use crate::checksum::{self, Algorithm};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::engine::Engine;
 use crate::ops::multipart::{Multipart, Sent};
@@ -73,23 +72,17 @@ pub fn is_worth_keeping(error: &Error) -> bool {
 }
 
 /// The part as it is at the store, if that is what was read.
-pub async fn proven(
-    listed: &ListedPart,
-    read: &ReadPart,
-    algorithm: Option<Algorithm>,
-    lanes: &Lanes,
-) -> Result<Option<Sent>> {
+pub async fn proven(listed: &ListedPart, read: &ReadPart, lanes: &Lanes) -> Result<Option<Sent>> {
     let len = read.payload.len();
     if listed.size != len {
         return Ok(None);
     }
-    let ours = algorithm.zip(read.crc);
-    let stored = ours.and_then(|(ours, _)| listed.checksums.iter().find(|(theirs, _)| *theirs == ours));
-    let is_same = match (ours, stored) {
-        (Some((algorithm, crc)), Some((_, text))) => *text == checksum::encode(algorithm, crc),
+    let stored = read.digest.and_then(|ours| listed.checksums.iter().find(|(kind, _)| *kind == ours.kind()));
+    let is_same = match (read.digest, stored) {
+        (Some(ours), Some((_, text))) => *text == ours.encode(),
         _ => md5_of(&read.payload, lanes).await?.is_some_and(|md5| listed.etag.trim_matches('"') == md5),
     };
-    let sent = || Sent::resumed(listed.number, listed.etag.clone(), len, ours, stored.is_some());
+    let sent = || Sent::resumed(listed.number, listed.etag.clone(), len, read.digest, stored.is_some());
     Ok(is_same.then(sent))
 }
 

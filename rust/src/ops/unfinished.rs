@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
-use crate::checksum::Algorithm;
+use crate::checksum::Kind;
 use crate::error::Result;
 use crate::ops::assemble::UploadRef;
 use crate::ops::engine::Engine;
@@ -64,7 +64,7 @@ fn describe(engine: &Engine, new: &NewUpload, origin: Origin) -> Note {
         upload_id: String::new(),
         begun: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
         part_size: origin.part_size,
-        checksum: new.checksum.map_or("", Algorithm::name).to_owned(),
+        checksum: new.checksum.map_or("", Kind::name).to_owned(),
         request: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
         write_id: origin.write_id.unwrap_or_default(),
         source: origin.source,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::checksum::Algorithm;
+use crate::checksum::Kind;
 use crate::error::{Error, Result};
 use crate::ops::adapt::Adaption;
 use crate::ops::commit;
@@ -34,7 +34,7 @@ pub struct UploadRequest {
     /// `if-none-match` or `if-match`: on PutObject and on Complete (U12).
     pub conditions: Vec<(String, String)>,
     /// Over parts and the whole object; `None` sends none.
-    pub checksum: Option<Algorithm>,
+    pub checksum: Option<Kind>,
     pub deadline: Option<Duration>,
     pub part_size: Option<u64>,
     pub max_concurrency: Option<usize>,
@@ -88,17 +88,17 @@ impl Run<'_> {
             let put = PutRequest {
                 object: self.request.object.clone(),
                 payload: read.payload,
-                checksum: self.request.checksum.zip(read.crc),
+                checksum: read.digest,
                 headers: self.request.headers.clone(),
                 progress: Some(self.progress.clone()),
             };
             let stored = commit::put(&self.engine.client, put, &self.request.conditions).await?;
             self.reader.check_unchanged().await?;
-            Ok((stored, read.crc))
+            Ok((stored, read.digest))
         };
-        let (stored, crc) = self.guard(work).await?;
+        let (stored, digest) = self.guard(work).await?;
         self.progress.add_durable(self.reader.size());
-        let verified = verified(&self.engine.client, self.request.checksum.zip(crc), &stored, 1, false);
+        let verified = verified(&self.engine.client, digest, &stored, 1, false);
         Ok(self.report(Assembled { parts: 1, attempts: stored.attempts, resumed_bytes: 0, verified, stored }))
     }
 
@@ -187,15 +187,15 @@ impl Run<'_> {
 
     fn spawn_part(&self, upload: &Multipart, tasks: &mut Tasks<Sent>, part: Part, permit: Arc<Permit>) {
         let (source, upload) = (self.source(part.range.clone(), permit), upload.clone());
-        let (known, lanes, algorithm) = (self.parts.clone(), self.engine.lanes.clone(), self.request.checksum);
+        let (known, lanes) = (self.parts.clone(), self.engine.lanes.clone());
         tasks.spawn(async move {
             let read = source.read().await?;
             if let Some(listed) = known.get(&part.number)
-                && let Some(sent) = resume_upload::proven(listed, &read, algorithm, &lanes).await?
+                && let Some(sent) = resume_upload::proven(listed, &read, &lanes).await?
             {
                 return Ok(sent);
             }
-            upload.send(part.number, read.payload, read.crc).await
+            upload.send(part.number, read.payload, read.digest).await
         });
     }
 
@@ -216,7 +216,7 @@ impl Run<'_> {
             reader: self.reader.clone(),
             range,
             permit,
-            algorithm: self.request.checksum,
+            checksum: self.request.checksum,
             held,
             needs_sha256: !self.engine.client.protects_bodies(),
         }

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
-use crate::checksum::{self, Algorithm, Crc};
+use crate::checksum::{Digest, Hasher, Kind};
 use crate::config::BUFFER_SIZE;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::s3::payload::{ChunkSource, Payload};
 use crate::transfer::file_reader::FileReader;
 use crate::transfer::scheduler::{Permit, Scheduler};
@@ -34,7 +34,7 @@ pub fn buffers_for(scheduler: &Scheduler, len: u64) -> (usize, bool) {
 /// A part ready to be sent.
 pub struct ReadPart {
     pub payload: Payload,
-    pub crc: Option<u64>,
+    pub digest: Option<Digest>,
 }
 
 /// What is to be read, and how.
@@ -42,7 +42,7 @@ pub struct PartSource {
     pub reader: Arc<FileReader>,
     pub range: Range<u64>,
     pub permit: Arc<Permit>,
-    pub algorithm: Option<Algorithm>,
+    pub checksum: Option<Kind>,
     pub held: bool,
     /// Whether the body must be signed.
     pub needs_sha256: bool,
@@ -55,7 +55,7 @@ impl PartSource {
 
     async fn read_held(&self) -> Result<ReadPart> {
         let mut chunks = Vec::new();
-        let mut crc = self.algorithm.map(Crc::new);
+        let mut hasher = self.checksum.map(Hasher::new);
         let mut at = self.range.start;
         while at < self.range.end {
             let stop = self.range.end.min(at + (READ_AT_ONCE * BUFFER_SIZE) as u64);
@@ -63,42 +63,42 @@ impl PartSource {
             for _ in pieces(at..stop) {
                 buffers.push(self.permit.buffer().await?);
             }
-            let before = crc.take();
+            let before = hasher.take();
             let (read, after) = self.reader.read_row(buffers, at..stop, before, add).await?;
-            crc = after;
+            hasher = after;
             chunks.extend(read.into_iter().map(Bytes::from_owner));
             at = stop;
         }
-        Ok(ReadPart { payload: Payload::Chunks(chunks.into()), crc: crc.map(|crc| crc.value()) })
+        Ok(ReadPart { payload: Payload::Chunks(chunks.into()), digest: hasher.map(Hasher::finish) })
     }
 
     async fn read_streamed(self) -> Result<ReadPart> {
-        let mut crc = self.algorithm.map(|algorithm| checksum::checksum(algorithm, b""));
-        let mut sha256 = self.needs_sha256.then(Sha256::new);
+        let mut state = (self.checksum.map(Hasher::new), self.needs_sha256.then(Sha256::new));
         let mut buffer = self.permit.buffer().await?;
         for piece in pieces(self.range.clone()) {
-            let (algorithm, hash) = (self.algorithm, sha256.take());
-            let sum = move |bytes: &[u8]| {
-                let hash = hash.map(|hash| hash.chain_update(bytes));
-                (algorithm.map(|algorithm| checksum::checksum(algorithm, bytes)), hash)
+            let add_both = |(hasher, sha256): &mut (Option<Hasher>, Option<Sha256>), bytes: &[u8]| {
+                add(hasher, bytes);
+                if let Some(sha256) = sha256 {
+                    sha256.update(bytes);
+                }
             };
-            let len = (piece.end - piece.start) as usize;
-            let (read, (next, hash)) = self.reader.read(buffer, piece.start, len, sum).await?;
-            (buffer, sha256) = (read, hash);
-            if let (Some(algorithm), Some(before), Some(next)) = (algorithm, crc, next) {
-                crc = Some(checksum::combine(algorithm, before, next, len as u64));
-            }
+            let (mut read, after) = self.reader.read_row(vec![buffer], piece, state, add_both).await?;
+            state = after;
+            let Some(read) = read.pop() else { return Err(Error::new(ErrorKind::Internal, "a buffer is gone")) };
+            buffer = read;
         }
         drop(buffer);
         self.reader.check_unchanged().await?;
+        let (hasher, sha256) = state;
         let sha256 = sha256.map(|hash| hash.finalize().into());
-        Ok(ReadPart { payload: reopened(self.reader, self.range, self.permit, sha256), crc })
+        let payload = reopened(self.reader, self.range, self.permit, sha256);
+        Ok(ReadPart { payload, digest: hasher.map(Hasher::finish) })
     }
 }
 
-fn add(crc: &mut Option<Crc>, bytes: &[u8]) {
-    if let Some(crc) = crc {
-        crc.update(bytes);
+fn add(hasher: &mut Option<Hasher>, bytes: &[u8]) {
+    if let Some(hasher) = hasher {
+        hasher.update(bytes);
     }
 }
 

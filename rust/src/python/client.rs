@@ -16,7 +16,7 @@ use super::error::to_python;
 use super::listing::ListPages;
 use super::per_process::PerProcess;
 use super::runtime::{Watch, wait};
-use crate::checksum::Algorithm;
+use crate::checksum::Kind;
 use crate::config::{AddressingStyle, ClientConfig, DirectIo};
 use crate::credentials::Signing;
 use crate::error::{Error, Result};
@@ -288,8 +288,8 @@ pub(super) fn put_request(py: Python<'_>, object: ObjectRef, options: &Options<'
     let checksum = match options.get::<String>("checksum")? {
         None => None,
         Some(name) => {
-            let text = || format!("checksum must be \"crc64nvme\", \"crc32c\" or \"crc32\", not \"{name}\"");
-            Some(Algorithm::from_name(&name).ok_or_else(|| to_python(py, Error::config(text())))?)
+            let text = || format!("checksum must be crc64nvme, crc32c, crc32, sha256 or sha1, not \"{name}\"");
+            Some(Kind::from_name(&name).ok_or_else(|| to_python(py, Error::config(text())))?)
         }
     };
     Ok(PutRequest {

@@ -10,7 +10,7 @@ use super::convert::{self, Options};
 use super::error::{defect, to_python};
 use super::runtime::{Watch, wait};
 use super::writer::{PUT, owned_bytes};
-use crate::checksum::Algorithm;
+use crate::checksum::Kind;
 use crate::error::Error;
 use crate::ops::assemble::{self, Expected, UploadRef};
 use crate::ops::unfinished;
@@ -28,7 +28,7 @@ fn upload_ref(
 ) -> PyResult<UploadRef> {
     let object = ObjectRef::new(&bucket, &key, None).map_err(|error| to_python(py, error))?;
     let unknown = |name: &str| to_python(py, Error::config(format!("no such checksum: \"{name}\"")));
-    let checksum = checksum.map(|name| Algorithm::from_name(name).ok_or_else(|| unknown(name))).transpose()?;
+    let checksum = checksum.map(|name| Kind::from_name(name).ok_or_else(|| unknown(name))).transpose()?;
     Ok(UploadRef { object, upload_id, checksum })
 }
 

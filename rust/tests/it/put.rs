@@ -21,7 +21,7 @@ fn request() -> PutRequest {
         object: object(KEY),
         headers: Vec::new(),
         conditions: Vec::new(),
-        checksum: Some(Algorithm::Crc64Nvme),
+        checksum: Some(Algorithm::Crc64Nvme.into()),
         part_size: Some(STREAM_PART),
         expected_size: None,
         max_concurrency: None,

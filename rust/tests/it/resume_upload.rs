@@ -129,7 +129,7 @@ async fn what_changed_begins_anew_and_leaves_nothing() {
             fs::File::options().write(true).open(&request.source).unwrap().set_modified(modified).unwrap();
         }),
         ("headers", |request| request.headers.push(("x-amz-meta-a".into(), "b".into()))),
-        ("checksum", |request| request.checksum = Some(s3z::checksum::Algorithm::Crc32)),
+        ("checksum", |request| request.checksum = Some(s3z::checksum::Algorithm::Crc32.into())),
     ];
     for (name, change) in changes {
         let place = Place::new();

@@ -154,7 +154,7 @@ impl World {
             object: object(KEY),
             headers: Vec::new(),
             conditions: Vec::new(),
-            checksum: Some(Algorithm::Crc64Nvme),
+            checksum: Some(Algorithm::Crc64Nvme.into()),
             deadline: None,
             part_size: None,
             max_concurrency: None,

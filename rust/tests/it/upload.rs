@@ -1,9 +1,11 @@
 //! Uploads that meet no fault: sizes at every border, what is sent, what is called verified.
 
-use s3z::checksum::Algorithm;
+use s3z::checksum::{Algorithm, Kind, Sha};
 use s3z::config::MIB;
 use s3z::error::ErrorKind;
+use s3z::ops::download::DownloadRequest;
 use s3z::ops::report::Verification;
+use s3z::ops::stored::Verify;
 use s3z::ops::upload::UploadRequest;
 
 use crate::support::*;
@@ -82,7 +84,8 @@ async fn checksums_go_with_every_part_and_with_complete() {
     for algorithm in Algorithm::ALL {
         let world = world();
         let size = 2 * UPLOAD_PART + 1;
-        let request = UploadRequest { part_size: Some(UPLOAD_PART), checksum: Some(algorithm), ..world.put(size) };
+        let request =
+            UploadRequest { part_size: Some(UPLOAD_PART), checksum: Some(algorithm.into()), ..world.put(size) };
         assert_full_object(&uploads(&world, &request, size).await, algorithm);
         let create = &world.logged("CreateMultipartUpload")[0];
         assert_eq!(header(create, "x-amz-checksum-algorithm"), Some(algorithm.name()));
@@ -102,10 +105,33 @@ async fn checksums_go_with_every_part_and_with_complete() {
 async fn a_put_carries_its_checksum() {
     for algorithm in Algorithm::ALL {
         let world = world();
-        let request = UploadRequest { checksum: Some(algorithm), ..world.put(1000) };
+        let request = UploadRequest { checksum: Some(algorithm.into()), ..world.put(1000) };
         assert_full_object(&uploads(&world, &request, 1000).await, algorithm);
         let whole = s3z::checksum::encode(algorithm, s3z::checksum::checksum(algorithm, &content(1000)));
         assert_eq!(header(&world.logged("PutObject")[0], algorithm.header()), Some(whole.as_str()));
+    }
+}
+
+/// C9: a hash is of each part; that of one request is of the whole object. A download compares it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hashes_go_with_every_part_and_with_a_put() {
+    for sha in [Sha::Sha256, Sha::Sha1] {
+        let (world, kind) = (world(), Kind::Sha(sha));
+        for size in [1000, 2 * UPLOAD_PART + 1] {
+            let request = UploadRequest { part_size: Some(UPLOAD_PART), checksum: Some(kind), ..world.put(size) };
+            let report = uploads(&world, &request, size).await;
+            let parts = if size == 1000 { Verification::FullObject(kind) } else { Verification::Parts(kind, 3) };
+            assert_eq!(report.verified, parts);
+            let download = DownloadRequest { verify: Verify::Require, ..world.get() };
+            assert_eq!(world.downloads(&download, size, SEED).await.verified, parts);
+        }
+        assert_eq!(header(&world.logged("CreateMultipartUpload")[0], "x-amz-checksum-type"), Some("COMPOSITE"));
+        assert!(world.logged("UploadPart").iter().all(|part| header(part, kind.header()).is_some()));
+        assert_eq!(header(&world.logged("CompleteMultipartUpload")[0], kind.header()), None);
+        world.times(1, operation("UploadPart"), set_header(kind.header(), "AAAA"));
+        let request =
+            UploadRequest { part_size: Some(UPLOAD_PART), checksum: Some(kind), ..world.put(2 * UPLOAD_PART) };
+        assert_eq!(uploads(&world, &request, 2 * UPLOAD_PART).await.attempts, 3, "an echo that is not ours");
     }
 }
 
@@ -196,7 +222,7 @@ async fn what_is_uploaded_comes_back() {
         for size in [0, 1000, 2 * UPLOAD_PART + 1] {
             let request = UploadRequest { object: object(key), part_size: Some(UPLOAD_PART), ..world.put(size) };
             let etag = world.upload(&request).await.unwrap().etag;
-            let get = s3z::ops::download::DownloadRequest { object: object(key), part_size: Some(MIB), ..world.get() };
+            let get = DownloadRequest { object: object(key), part_size: Some(MIB), ..world.get() };
             let report = world.downloads(&get, size, SEED).await;
             assert_full_object(&report, Algorithm::Crc64Nvme);
             assert_eq!(report.etag, etag);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::spool::Spool;
-use crate::checksum::{Algorithm, Crc};
+use crate::checksum::{Digest, Hasher, Kind};
 use crate::config::BUFFER_SIZE;
 use crate::error::Result;
 use crate::s3::payload::Payload;
@@ -17,7 +17,7 @@ pub(super) struct Filling {
     size: u64,
     len: u64,
     /// Over what is in chunks or in the file.
-    crc: Option<Crc>,
+    hasher: Option<Hasher>,
     /// Bytes in memory.
     own: u64,
     chunks: Vec<Bytes>,
@@ -32,7 +32,7 @@ pub(super) struct Filled {
     pub len: u64,
     /// Bytes of it in memory.
     own: u64,
-    pub crc: Option<u64>,
+    pub digest: Option<Digest>,
 }
 
 enum Body {
@@ -63,8 +63,8 @@ impl Filled {
 const SPOOLED_BUFFERS: usize = 4;
 
 impl Filling {
-    pub fn new(size: u64, algorithm: Option<Algorithm>) -> Self {
-        Self { size, len: 0, crc: algorithm.map(Crc::new), own: 0, chunks: Vec::new(), block: None, spool: None }
+    pub fn new(size: u64, checksum: Option<Kind>) -> Self {
+        Self { size, len: 0, hasher: checksum.map(Hasher::new), own: 0, chunks: Vec::new(), block: None, spool: None }
     }
 
     /// What still has a place.
@@ -125,12 +125,12 @@ impl Filling {
     pub async fn into_filled(mut self) -> Result<Filled> {
         self.close_block();
         self.flush().await?;
-        let (len, own, crc) = (self.len, self.own, self.crc.map(|crc| crc.value()));
+        let (len, own, digest) = (self.len, self.own, self.hasher.map(Hasher::finish));
         let body = match self.spool {
             Some(spool) => Body::Spooled(spool),
             None => Body::Held(self.chunks),
         };
-        Ok(Filled { body, len, own, crc })
+        Ok(Filled { body, len, own, digest })
     }
 
     fn close_block(&mut self) {
@@ -140,8 +140,8 @@ impl Filling {
     }
 
     fn close(&mut self, chunk: Bytes) {
-        if let Some(crc) = &mut self.crc {
-            crc.update(&chunk);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&chunk);
         }
         self.chunks.push(chunk);
     }

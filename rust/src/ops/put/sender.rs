@@ -114,8 +114,8 @@ impl Sender {
                 Some(permit) => permit,
                 None => scheduler.acquire(gate.enter().await, buffers).await,
             };
-            let crc = filled.crc;
-            upload.send(number, filled.into_payload(&permit), crc).await
+            let digest = filled.digest;
+            upload.send(number, filled.into_payload(&permit), digest).await
         });
         Ok(())
     }
@@ -141,17 +141,17 @@ impl Sender {
         let shared = &self.shared;
         let request = &shared.request;
         let permit = shared.engine.scheduler.acquire(shared.gate.enter().await, filled.buffers()).await;
-        let crc = filled.crc;
+        let digest = filled.digest;
         let put = PutOnce {
             object: request.object.clone(),
             payload: filled.into_payload(&permit),
-            checksum: request.checksum.zip(crc),
+            checksum: digest,
             headers: request.headers.clone(),
             progress: Some(shared.progress.clone()),
         };
         let stored = commit::put(&shared.engine.client, put, &request.conditions).await?;
         shared.progress.add_durable(size);
-        let verified = verified(&shared.engine.client, request.checksum.zip(crc), &stored, 1, false);
+        let verified = verified(&shared.engine.client, digest, &stored, 1, false);
         Ok(self.report(Assembled { parts: 1, attempts: stored.attempts, resumed_bytes: 0, verified, stored }, size))
     }
 

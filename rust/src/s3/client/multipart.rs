@@ -10,7 +10,7 @@ use reqwest::Method;
 
 use super::object::stored;
 use super::{MAX_PAGE, MAX_RESULT, ObjectRef, S3Client, Stored, broken_xml};
-use crate::checksum::{self, Algorithm};
+use crate::checksum::{self, Digest, Kind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::s3::attempts::Attempts;
@@ -22,8 +22,8 @@ use crate::s3::xml::{self, CompleteOutcome, CompletedPart, ListedPart};
 #[derive(Debug, Clone)]
 pub struct NewUpload {
     pub object: ObjectRef,
-    /// The algorithm of the parts' and the object's checksum.
-    pub checksum: Option<Algorithm>,
+    /// Of the parts' checksums, and of the object's, which hashes have of the parts only (C9).
+    pub checksum: Option<Kind>,
     /// Content type, metadata, storage class …
     pub headers: Vec<(String, String)>,
 }
@@ -33,7 +33,7 @@ pub struct PartUpload<'a> {
     pub upload_id: &'a str,
     pub number: u32,
     pub payload: Payload,
-    pub checksum: Option<(Algorithm, u64)>,
+    pub checksum: Option<Digest>,
     pub progress: Option<Arc<Progress>>,
     /// Over a connection of its own: for a part that another one is slow with.
     pub fresh_connection: bool,
@@ -45,8 +45,8 @@ pub struct Completed<'a> {
     pub parts: &'a [CompletedPart],
     /// Sum of the parts' lengths, checked by the store (U4).
     pub size: u64,
-    /// Over all bytes.
-    pub checksum: Option<(Algorithm, u64)>,
+    /// Over all bytes, if it is one that parts combine to.
+    pub checksum: Option<Digest>,
     /// Conditions.
     pub headers: Vec<(String, String)>,
 }
@@ -59,10 +59,10 @@ impl S3Client {
     pub async fn create_multipart_upload(&self, new: &NewUpload) -> Result<String> {
         let mut request = new.object.request(Method::POST).query("uploads", "");
         request.headers.extend(new.headers.iter().cloned());
-        if let Some(algorithm) = new.checksum {
+        if let Some(kind) = new.checksum {
             request = request
-                .header("x-amz-checksum-algorithm", algorithm.name())
-                .header("x-amz-checksum-type", "FULL_OBJECT");
+                .header("x-amz-checksum-algorithm", kind.name())
+                .header("x-amz-checksum-type", if kind.sha().is_some() { "COMPOSITE" } else { "FULL_OBJECT" });
         }
         let parse = |_: &Answer, body: &[u8]| xml::parse_create_multipart(body).map_err(broken_xml);
         self.exchange(&request, MAX_RESULT, parse).await
@@ -76,14 +76,15 @@ impl S3Client {
             .query("uploadId", part.upload_id)
             .payload(part.payload);
         request.progress = part.progress;
-        let ours = part.checksum.map(|(algorithm, value)| (algorithm, checksum::encode(algorithm, value)));
-        if let Some((algorithm, value)) = &ours {
-            request = request.header(algorithm.header(), value);
+        let ours = part.checksum.map(|digest| (digest.kind(), digest.encode()));
+        if let Some((kind, value)) = &ours {
+            request = request.header(kind.header(), value);
         }
         let mut attempts = Attempts::on(part.fresh_connection);
         for _ in 0..ECHO_ATTEMPTS {
             let answer = self.send(&request, &mut attempts).await?;
-            let stored = Stored { attempts: attempts.total(), ..stored(&answer, part.checksum.map(|(a, _)| a)) };
+            let stored =
+                Stored { attempts: attempts.total(), ..stored(&answer, part.checksum.map(|digest| digest.kind())) };
             let echo_is_right = stored.echoed.is_none() || stored.echoed == ours;
             if answer.status() == 200 && stored.etag.is_some() && echo_is_right {
                 return Ok(stored);
@@ -135,9 +136,9 @@ impl S3Client {
             .payload(Payload::bytes(body));
         request.headers.extend(completed.headers.iter().cloned());
         request.slow_answer = true;
-        let ours = completed.checksum.map(|(algorithm, value)| (algorithm, checksum::encode(algorithm, value)));
-        if let Some((algorithm, value)) = &ours {
-            request = request.header(algorithm.header(), value).header("x-amz-checksum-type", "FULL_OBJECT");
+        let ours = completed.checksum.map(|digest| (digest.kind(), digest.encode()));
+        if let Some((kind, value)) = &ours {
+            request = request.header(kind.header(), value).header("x-amz-checksum-type", "FULL_OBJECT");
         }
         let parse = |answer: &Answer, body: &[u8]| {
             let (etag, checksums) = match xml::parse_complete(body).map_err(broken_xml)? {

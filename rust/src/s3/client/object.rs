@@ -8,7 +8,7 @@ use bytes::Bytes;
 use reqwest::Method;
 
 use super::{MAX_RESULT, S3Client, broken_xml};
-use crate::checksum::{self, Algorithm};
+use crate::checksum::{self, Algorithm, Digest, Kind};
 use crate::error::{Error, ErrorKind, Result, escape};
 use crate::progress::Progress;
 use crate::s3::attempts::Attempts;
@@ -63,7 +63,7 @@ pub struct GetRequest {
 pub struct PutRequest {
     pub object: ObjectRef,
     pub payload: Payload,
-    pub checksum: Option<(Algorithm, u64)>,
+    pub checksum: Option<Digest>,
     /// Content type, metadata, storage class, conditions …
     pub headers: Vec<(String, String)>,
     pub progress: Option<Arc<Progress>>,
@@ -75,7 +75,7 @@ pub struct Stored {
     pub etag: Option<String>,
     pub version_id: Option<String>,
     /// The checksum the store repeated, as it was sent.
-    pub echoed: Option<(Algorithm, String)>,
+    pub echoed: Option<(Kind, String)>,
     pub attempts: u32,
 }
 
@@ -136,9 +136,9 @@ impl S3Client {
         let mut request = put.object.request(Method::PUT).payload(put.payload);
         request.headers = put.headers;
         request.progress = put.progress;
-        let ours = put.checksum.map(|(algorithm, value)| (algorithm, checksum::encode(algorithm, value)));
-        if let Some((algorithm, value)) = &ours {
-            request = request.header(algorithm.header(), value);
+        let ours = put.checksum.map(|digest| (digest.kind(), digest.encode()));
+        if let Some((kind, value)) = &ours {
+            request = request.header(kind.header(), value);
         }
         let mut attempts = Attempts::default();
         let answer = self.send(&request, &mut attempts).await?;
@@ -146,7 +146,7 @@ impl S3Client {
             let text = format!("the store answered PutObject with {}, which says nothing", answer.status());
             return Err(Error::new(ErrorKind::Service, text).with_object(&put.object.bucket, &put.object.key));
         }
-        let stored = stored(&answer, put.checksum.map(|(algorithm, _)| algorithm));
+        let stored = stored(&answer, put.checksum.map(|digest| digest.kind()));
         if stored.echoed.is_some() && stored.echoed != ours {
             let text = "the store repeats another checksum than was sent";
             return Err(Error::integrity(text).with_object(&put.object.bucket, &put.object.key));
@@ -209,8 +209,8 @@ impl S3Client {
 /// 1,000 keys of 1,024 bytes, each as an error with its message.
 const MAX_PAGE_OF_KEYS: usize = 16 << 20;
 
-pub(super) fn stored(answer: &Answer, algorithm: Option<Algorithm>) -> Stored {
-    let echo = algorithm.and_then(|algorithm| Some((algorithm, answer.header(algorithm.header())?.to_owned())));
+pub(super) fn stored(answer: &Answer, kind: Option<Kind>) -> Stored {
+    let echo = kind.and_then(|kind| Some((kind, answer.header(kind.header())?.to_owned())));
     Stored {
         etag: answer.header("etag").map(str::to_owned),
         version_id: answer.header("x-amz-version-id").filter(|id| *id != "null").map(str::to_owned),

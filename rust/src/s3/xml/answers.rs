@@ -7,7 +7,7 @@
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::checksum::Algorithm;
+use crate::checksum::Kind;
 use crate::error::{Error, ErrorKind, MAX_SHOWN, Result, escape};
 
 use super::error_body::checksum_field;
@@ -86,7 +86,7 @@ pub struct ListedPart {
     pub number: u32,
     pub size: u64,
     pub etag: String,
-    pub checksums: Vec<(Algorithm, String)>,
+    pub checksums: Vec<(Kind, String)>,
     pub last_modified: Option<SystemTime>,
 }
 
@@ -374,7 +374,7 @@ mod tests {
             page.parts.iter().map(|part| (part.number, part.size)).collect::<Vec<_>>(),
             [(2, 5_242_880), (3, 1)]
         );
-        assert_eq!(page.parts[0].checksums, [(Algorithm::Crc32c, "4waSgw==".to_owned())]);
+        assert_eq!(page.parts[0].checksums, [(crate::checksum::Algorithm::Crc32c.into(), "4waSgw==".to_owned())]);
         assert_eq!(page.parts[1].checksums, []);
         assert_eq!(page.next_part_number_marker, Some(3));
         assert!(parse_list_parts(b"<ListPartsResult><IsTruncated>true</IsTruncated></ListPartsResult>").is_err());

@@ -3,7 +3,7 @@
 //! A 200 to Complete or a copy may hold either document, after minutes of white space; the root element decides,
 //! never a search in the text. Of an error only the fields below are kept (S7), cut and escaped.
 
-use crate::checksum::Algorithm;
+use crate::checksum::Kind;
 use crate::error::{Error, ErrorKind, MAX_SHOWN, Result, escape};
 
 use super::read::{broken, walk};
@@ -57,7 +57,7 @@ pub fn parse_error(body: &[u8]) -> Option<ErrorBody> {
 /// The document in a 200 to CompleteMultipartUpload, CopyObject or UploadPartCopy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CompleteOutcome {
-    Done { etag: String, checksums: Vec<(Algorithm, String)>, checksum_type: Option<String> },
+    Done { etag: String, checksums: Vec<(Kind, String)>, checksum_type: Option<String> },
     Error(ErrorBody),
 }
 
@@ -104,9 +104,9 @@ fn parse_outcome(body: &[u8], expected_root: &str) -> Result<CompleteOutcome> {
 }
 
 /// `ChecksumCRC64NVME` and its like; those of other algorithms are not usable (C7).
-pub(super) fn checksum_field(field: &str, text: &str) -> Option<(Algorithm, String)> {
-    let algorithm = Algorithm::from_name(field.strip_prefix("Checksum")?)?;
-    Some((algorithm, text.trim().to_owned()))
+pub(super) fn checksum_field(field: &str, text: &str) -> Option<(Kind, String)> {
+    let kind = Kind::from_name(field.strip_prefix("Checksum")?)?;
+    Some((kind, text.trim().to_owned()))
 }
 
 #[cfg(test)]
@@ -167,7 +167,7 @@ mod tests {
             <ChecksumType>FULL_OBJECT</ChecksumType></CompleteMultipartUploadResult>";
         let expected = CompleteOutcome::Done {
             etag: "\"e-2\"".to_owned(),
-            checksums: vec![(Algorithm::Crc64Nvme, "rosUhgp5mIg=".to_owned())],
+            checksums: vec![(crate::checksum::Algorithm::Crc64Nvme.into(), "rosUhgp5mIg=".to_owned())],
             checksum_type: Some("FULL_OBJECT".to_owned()),
         };
         assert_eq!(parse_complete(done.as_bytes()).unwrap(), expected);

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::checksum::Algorithm;
+use crate::checksum::Kind;
 use crate::error::{Error, ErrorKind, Result};
 
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
@@ -18,7 +18,7 @@ pub struct CompletedPart {
     pub number: u32,
     /// As the store gave it, with its quotes.
     pub etag: String,
-    pub checksum: Option<(Algorithm, String)>,
+    pub checksum: Option<(Kind, String)>,
 }
 
 /// The body of CompleteMultipartUpload; parts in the order of their numbers.
@@ -29,8 +29,8 @@ pub fn complete_body(parts: &[CompletedPart]) -> String {
         body.push_str("<Part>");
         push_element(&mut body, "PartNumber", &part.number.to_string());
         push_element(&mut body, "ETag", &part.etag);
-        if let Some((algorithm, value)) = &part.checksum {
-            push_element(&mut body, &format!("Checksum{}", algorithm.name()), value);
+        if let Some((kind, value)) = &part.checksum {
+            push_element(&mut body, &format!("Checksum{}", kind.name()), value);
         }
         body.push_str("</Part>");
     }
@@ -123,7 +123,11 @@ mod tests {
     #[test]
     fn complete() {
         let parts = [
-            CompletedPart { number: 1, etag: "\"a\"".into(), checksum: Some((Algorithm::Crc64Nvme, "c=".into())) },
+            CompletedPart {
+                number: 1,
+                etag: "\"a\"".into(),
+                checksum: Some((crate::checksum::Algorithm::Crc64Nvme.into(), "c=".into())),
+            },
             CompletedPart { number: 2, etag: "b".into(), checksum: None },
         ];
         assert_eq!(
