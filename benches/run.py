@@ -108,7 +108,7 @@ class Bench:
         if one.secure:
             flags += ["--ca-out", str(self.scratch / f"{one.name}.pem")]
         server = stack.enter_context(Server.start(flags))
-        if one.verb != "download" and not (source := self.source(one)).exists():
+        if one.uploads and not (source := self.source(one)).exists():
             source.parent.mkdir()
             pattern.write(source, one.size, SEED)
         adapters = {name: clients.load(name) for name, version in versions.items() if version}
@@ -134,7 +134,7 @@ class Bench:
     def once(self, entry: Entry, number: int) -> report.Run:
         """Measure one run, then check its result and clean up."""
         one, server = entry.workload, entry.server
-        job = self.job(entry)
+        job = self.job(entry, keep=number == 0)
         argv, env = entry.adapter.command(job)
         load = os.getloadavg()[0]
         before = server.cpu_seconds()
@@ -163,10 +163,13 @@ class Bench:
             failure=failure,
         )
 
-    def job(self, entry: Entry) -> Job:
-        """Return the job of the next run; every upload has a key of its own, so no result can be an older one."""
+    def job(self, entry: Entry, *, keep: bool) -> Job:
+        """Return the job of the next run; every upload has a key of its own, so no result can be an older one.
+
+        `keep` asks for a file to compare where the workload leaves none.
+        """
         one, server = entry.workload, entry.server
-        if one.verb != "download":
+        if one.uploads:
             self.uploads += 1
             key, path = f"upload-{self.uploads}/{KEY}", self.source(one)
         else:
@@ -185,16 +188,20 @@ class Bench:
             region=server.region,
             part_size=one.part_size,
             home=self.home,
+            keep=keep and one.verb in ("cat", "memory"),
         )
 
     def check(self, job: Job, entry: Entry) -> tuple[str, str]:
         """Return the checksum of the right result, and what is wrong with this one.
 
         A download is compared byte by byte with the pattern. An upload is compared by size and full-object CRC64NVME,
-        which the server computes from what it received.
+        which the server computes from what it received. What went into a pipe or into memory was counted by the command
+        itself, which fails otherwise; byte by byte it is compared where it was kept, after the warm-up.
         """
+        if not (job.uploads or job.downloads or job.keep):
+            return "", ""
         wanted = entry.server.ask("crc", bucket=BUCKET, key=KEY)
-        if job.downloads:
+        if not job.uploads:
             return wanted["crc64nvme"], pattern.difference(job.path, job.size, SEED) or ""
         try:
             found = entry.server.ask("crc", bucket=BUCKET, key=job.key)
@@ -207,7 +214,7 @@ class Bench:
 
     def clean(self, job: Job) -> None:
         """Delete what the run made and let the disk come to rest."""
-        if job.downloads:
+        if not job.uploads:
             shutil.rmtree(job.path.parent)
         os.sync()
         time.sleep(self.pause)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lib.job import Job
 
 KIND = "peer"
-VERBS = ("download", "upload", "pipe")
+VERBS = ("download", "upload", "pipe", "cat")
 FLAGS = "s3 cp; max_concurrent_requests 16, multipart_chunksize 16MB, classic transfer client"
 
 _CONFIG = """[default]
@@ -36,7 +36,9 @@ def command(job: Job) -> tuple[list[str], dict[str, str]]:
     config = job.home / "aws-config"
     config.write_text(_CONFIG)
     argv = [peers.program("aws") or "aws", "--endpoint-url", job.endpoint, "s3", "cp", "--only-show-errors"]
+    env = job.env() | {"AWS_CONFIG_FILE": str(config)}
     if job.verb == "pipe":
-        size = ["--expected-size", str(job.size)]
-        return job.from_stdin([*argv, "-", job.uri, *size]), job.env() | {"AWS_CONFIG_FILE": str(config)}
-    return [*argv, *job.source_and_destination], job.env() | {"AWS_CONFIG_FILE": str(config)}
+        return job.from_stdin([*argv, "-", job.uri, "--expected-size", str(job.size)]), env
+    if job.verb == "cat":
+        return job.to_drain([*argv, job.uri, "-"]), env
+    return [*argv, *job.source_and_destination], env

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lib.job import Job
 
 KIND = "peer"
-VERBS = ("download",)
+VERBS = ("download", "cat")
 FLAGS = "one stream, presigned URL"
 
 
@@ -23,7 +23,8 @@ def available() -> str | None:
 
 
 def command(job: Job) -> tuple[list[str], dict[str, str]]:
-    """Return `curl --output`."""
+    """Return `curl --output`, to a file or to standard output."""
     trust = ["--cacert", str(job.ca)] if job.ca is not None else []
-    argv = ["curl", "--fail", "--silent", "--show-error", *trust, "--output", str(job.path), presigned_get(job)]
-    return argv, job.env()
+    path = "-" if job.verb == "cat" else str(job.path)
+    argv = ["curl", "--fail", "--silent", "--show-error", *trust, "--output", path, presigned_get(job)]
+    return (job.to_drain(argv) if job.verb == "cat" else argv), job.env()

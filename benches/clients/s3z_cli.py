@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from lib.job import Job
 
 KIND = "ours"
-VERBS = ("download", "upload", "pipe")
-FLAGS = "python -m s3z cp or pipe, no flags"
+VERBS = ("download", "upload", "pipe", "cat")
+FLAGS = "python -m s3z cp, pipe or cat, no flags"
 
 
 def available() -> str | None:
@@ -23,4 +23,6 @@ def command(job: Job) -> tuple[list[str], dict[str, str]]:
     """Return `s3z cp SOURCE DESTINATION`."""
     if job.verb == "pipe":
         return job.from_stdin([peers.own_python(), "-m", "s3z", "pipe", job.uri]), job.env()
+    if job.verb == "cat":
+        return job.to_drain([peers.own_python(), "-m", "s3z", "cat", job.uri]), job.env()
     return [peers.own_python(), "-m", "s3z", "cp", *job.source_and_destination], job.env()

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from lib.server import binary
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MIB = 1 << 20
+#: The verbs that send; the others receive.
+UPLOADS = ("upload", "pipe")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One object, one direction. Sizes in bytes; `path` is the file on this side."""
+    """One object, one direction. Sizes in bytes; `path` is the file on this side.
+
+    What goes into a pipe or into memory leaves no file; with `keep` it is put into `path` as well, to be compared.
+    """
 
     verb: str
     endpoint: str
@@ -28,6 +36,7 @@ class Job:
     region: str
     part_size: int
     home: Path
+    keep: bool = False
 
     @property
     def uri(self) -> str:
@@ -36,12 +45,23 @@ class Job:
 
     @property
     def downloads(self) -> bool:
-        """Whether the object comes to this side."""
+        """Whether the object comes to a file on this side."""
         return self.verb == "download"
+
+    @property
+    def uploads(self) -> bool:
+        """Whether the object goes to the server."""
+        return self.verb in UPLOADS
 
     def from_stdin(self, argv: list[str]) -> list[str]:
         """The command with the file coming out of a pipe; the `cat` is part of what is measured, for all alike."""
         return ["sh", "-c", 'cat "$0" | "$@"', str(self.path), *argv]
+
+    def to_drain(self, argv: list[str]) -> list[str]:
+        """The command with its output drained and counted, for all alike; one that fails ends the whole group."""
+        keep = f"tee {shlex.quote(str(self.path))} | " if self.keep else ""
+        script = f'{{ "$@" || kill 0; }} | {keep}"$0" drain --size {self.size}'
+        return ["sh", "-c", script, str(binary("floor")), *argv]
 
     @property
     def source_and_destination(self) -> tuple[str, str]:
@@ -66,4 +86,6 @@ class Job:
         }
         if self.ca is not None:
             env |= {"AWS_CA_BUNDLE": str(self.ca), "SSL_CERT_FILE": str(self.ca)}
+        if self.keep:
+            env["BENCH_KEEP"] = str(self.path)
         return env

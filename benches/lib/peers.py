@@ -51,6 +51,6 @@ def first_line(argv: list[str]) -> str | None:
     return next(iter(done.stdout.splitlines()), None)
 
 
-def driver(name: str, verb: str, *operands: str) -> list[str]:
+def driver(name: str, verb: str, *operands: str, python: str | None = None) -> list[str]:
     """Return the command that runs one of our scripts for a Python client."""
-    return [venv_python(), str(DRIVERS / name), verb, *operands]
+    return [python or venv_python(), str(DRIVERS / name), verb, *operands]

@@ -6,6 +6,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from lib.job import UPLOADS
+
 FOLDER = Path(__file__).resolve().parents[1] / "workloads"
 _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "": 1}
 
@@ -19,6 +21,11 @@ class Workload:
     size: int
     part_size: int
     server: tuple[str, ...]
+
+    @property
+    def uploads(self) -> bool:
+        """Whether a file of this side is sent."""
+        return self.verb in UPLOADS
 
     @property
     def secure(self) -> bool:

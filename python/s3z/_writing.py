@@ -58,7 +58,7 @@ class Writing(Reading):
             if_none_match: `*` refuses to replace an object.
             if_match: the ETag of the object that may be replaced.
             checksum: the algorithm stored with the object: `crc64nvme`, `crc32c`, `crc32`, `sha256` or `sha1`; None is
-                as configured, which is `crc64nvme`. In an upload by parts the hashes are of each part, not of the whole.
+                as configured, which is `crc64nvme`. In an upload by parts hashes are of each part, not of the whole.
             content_type: None is by the extension of the file, else by a look at its first 512 bytes; by the key alone
                 if there is no file.
             metadata: the user's own; names and values in visible ASCII.

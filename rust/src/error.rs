@@ -177,6 +177,15 @@ impl Error {
         self
     }
 
+    /// So many bytes of a stream were given out before.
+    #[must_use]
+    pub fn after_giving(mut self, bytes: u64) -> Self {
+        self.0.message = format!("{}; {bytes} bytes had been given", self.0.message);
+        self.0.needs_restart = false;
+        self.0.written = bytes;
+        self
+    }
+
     /// Bytes that are out for good, in a pipe or stream.
     pub fn written(&self) -> u64 {
         self.0.written

@@ -1,8 +1,8 @@
 //! The command line of the floor, as typed → as needed.
 //!
 //! Owns the flags and their defaults. Credentials come from the environment under their AWS names, so that no secret
-//! stands in a process list. Every flag has the form `--name value`, but `--null`, `--buffered` and `--tls`, which
-//! stand alone.
+//! stands in a process list. Every flag has the form `--name value`, but `--null`, `--stdout`, `--memory`, `--buffered`
+//! and `--tls`, which stand alone.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -12,8 +12,8 @@ use crate::endpoint::Endpoint;
 use crate::sign::Signer;
 
 const USAGE: &str = "usage: floor get|put --endpoint http://HOST:PORT --bucket B --key K \
-[--size N (--output FILE | --null) --range 8MiB --buffered] [--input FILE|- (then --size N) --part 16MiB] [--threads 4] \
-[--buffer 1MiB] [--tls --ca FILE]";
+[--size N (--output FILE [--buffered] | --null | --stdout | --memory [--output COPY]) --range 8MiB] \
+[--input FILE|- (then --size N) --part 16MiB] [--threads 4] [--buffer 1MiB] [--tls --ca FILE]; or floor drain --size N";
 
 /// One object and the way to its server.
 pub struct Target {
@@ -30,10 +30,19 @@ pub struct GetJob {
     pub target: Target,
     pub size: u64,
     pub range: u64,
-    /// `None` throws the bytes away.
-    pub output: Option<PathBuf>,
-    /// Write through the page cache even where direct I/O works.
-    pub buffered: bool,
+    pub output: Output,
+}
+
+/// Where a download goes.
+pub enum Output {
+    /// Nowhere: the bytes are thrown away.
+    Null,
+    /// To a new file; `buffered`: through the page cache even where direct I/O works.
+    File { path: PathBuf, buffered: bool },
+    /// To standard output, in order.
+    Stdout,
+    /// Into memory, and from there to a file if somebody wants to see what was received.
+    Memory { copy: Option<PathBuf> },
 }
 
 pub struct PutJob {
@@ -47,26 +56,28 @@ pub struct PutJob {
 pub enum Command {
     Get(GetJob),
     Put(PutJob),
+    /// Of so many bytes.
+    Drain(u64),
 }
 
 /// Turns the arguments into a job, or says how they should look.
 pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command, Failure> {
     let mut flags = Flags::read(arguments)?;
     let verb = std::mem::take(&mut flags.verb);
-    let target = flags.target()?;
     let command = match verb.as_str() {
         "get" => Command::Get(GetJob {
-            target,
+            target: flags.target()?,
             size: size(&flags.required("size")?)?,
             range: flags.size("range", "8MiB")?,
-            buffered: flags.switch("buffered"),
-            output: if flags.switch("null") { None } else { Some(flags.required("output")?.into()) },
+            output: flags.output()?,
         }),
         "put" => {
+            let target = flags.target()?;
             let input = flags.required("input")?;
             let piped = if input == "-" { Some(size(&flags.required("size")?)?) } else { None };
             Command::Put(PutJob { target, part: flags.size("part", "16MiB")?, input: input.into(), piped })
         }
+        "drain" => Command::Drain(size(&flags.required("size")?)?),
         _ => return Err(USAGE.into()),
     };
     flags.finish()?;
@@ -85,7 +96,7 @@ impl Flags {
         while let Some(flag) = arguments.next() {
             let name = flag.strip_prefix("--").ok_or(USAGE)?;
             let value = match name {
-                "null" | "buffered" | "tls" => String::new(),
+                "null" | "stdout" | "memory" | "buffered" | "tls" => String::new(),
                 _ => arguments.next().ok_or(USAGE)?,
             };
             values.insert(name.to_owned(), value);
@@ -104,6 +115,18 @@ impl Flags {
             return Err("--threads must be above 0 and --buffer a multiple of 4096".into());
         }
         Ok(Target { endpoint, signer: Signer::from_environment()?, path, threads, buffer })
+    }
+
+    fn output(&mut self) -> Result<Output, Failure> {
+        Ok(if self.switch("null") {
+            Output::Null
+        } else if self.switch("stdout") {
+            Output::Stdout
+        } else if self.switch("memory") {
+            Output::Memory { copy: self.values.remove("output").map(PathBuf::from) }
+        } else {
+            Output::File { path: self.required("output")?.into(), buffered: self.switch("buffered") }
+        })
     }
 
     fn switch(&mut self, name: &str) -> bool {

@@ -1,75 +1,80 @@
-//! Download: threads take the next range until none is left, and each writes what it received.
+//! Download: threads take the next range until none is left, and each puts what it received where it belongs.
 //!
 //! A thread owns one connection and one buffer; the only thing shared is the number of the next range. A buffer is full
-//! or the range is at its end before it is written, so every direct write but the last starts and ends at a page.
+//! or the range is at its end before it is written, so every direct write but the last starts and ends at a page. Into
+//! memory nothing is written: each range is received in its own place. Standard output is the matter of `ordered`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
-use crate::args::GetJob;
+use crate::args::{GetJob, Output};
 use crate::buffer::{ALIGNMENT, AlignedBuffer};
 use crate::connection::Connection;
 use crate::file::Destination;
-use crate::{Done, Failure};
+use crate::lane::{take, threads};
+use crate::{Done, Failure, ordered};
 
 pub fn run(job: &GetJob) -> Result<Done, Failure> {
     if job.range == 0 || !job.range.is_multiple_of(ALIGNMENT as u64) {
         return Err("--range must be a multiple of 4096".into());
     }
-    let destination = match &job.output {
-        Some(path) => Some(Destination::create(path, job.size, job.buffered)?),
-        None => None,
-    };
-    let next = AtomicU64::new(0);
-    thread::scope(|scope| {
-        let work = || worker(job, &next, destination.as_ref());
-        let workers: Vec<_> = (0..job.target.threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| "a thread panicked")?)
-    })?;
-    let io = match destination {
-        Some(destination) => destination.publish()?,
-        None => "null",
+    let io = match &job.output {
+        Output::Null => {
+            to_file(job, None)?;
+            "null"
+        }
+        Output::File { path, buffered } => {
+            let destination = Destination::create(path, job.size, *buffered)?;
+            to_file(job, Some(&destination))?;
+            destination.publish()?
+        }
+        Output::Stdout => {
+            ordered::to_stdout(job)?;
+            "stdout"
+        }
+        Output::Memory { copy } => {
+            to_memory(job, copy.as_deref())?;
+            "memory"
+        }
     };
     Ok(Done { bytes: job.size, io })
 }
 
-fn worker(job: &GetJob, next: &AtomicU64, destination: Option<&Destination>) -> Result<(), Failure> {
-    let target = &job.target;
-    let mut buffer = AlignedBuffer::new(target.buffer);
-    let mut connection = None;
-    let head = target.signer.head("GET", &target.path, "", &target.endpoint.authority);
-    loop {
-        let start = next.fetch_add(1, Ordering::Relaxed) * job.range;
-        if start >= job.size {
-            return Ok(());
+fn to_file(job: &GetJob, destination: Option<&Destination>) -> Result<(), Failure> {
+    let next = AtomicU64::new(0);
+    threads(job, |mut lane| {
+        let mut buffer = AlignedBuffer::new(job.target.buffer);
+        while let Some((_, range)) = take(job, &next) {
+            receive(lane.request(&range)?, &mut buffer, range, destination)?;
         }
-        let connection = match &mut connection {
-            Some(open) => open,
-            closed => closed.insert(target.endpoint.connect()?),
-        };
-        let end = job.size.min(start + job.range);
-        let request = format!("{head}Range: bytes={start}-{}\r\n\r\n", end - 1);
-        connection.send(request.as_bytes())?;
-        expect_range(connection, end - start)?;
-        receive(connection, &mut buffer, start..end, destination)?;
-    }
+        Ok(())
+    })
 }
 
-fn expect_range(connection: &mut Connection, length: u64) -> Result<(), Failure> {
-    let response = connection.read_head()?;
-    if response.status != 206 {
-        connection.read_small(&response, 206)?;
+/// Receives into one allocation, whose pages are touched by nobody before; `copy` is written when all is done.
+fn to_memory(job: &GetJob, copy: Option<&Path>) -> Result<(), Failure> {
+    let mut memory = vec![0; usize::try_from(job.size)?];
+    let places = Mutex::new(memory.chunks_mut(usize::try_from(job.range)?).enumerate());
+    threads(job, |mut lane| {
+        loop {
+            let taken = places.lock().map_err(|_| "a thread panicked")?.next();
+            let Some((index, place)) = taken else { return Ok(()) };
+            let start = index as u64 * job.range;
+            lane.request(&(start..start + place.len() as u64))?.read_exact(place)?;
+        }
+    })?;
+    match copy {
+        Some(path) => Ok(std::fs::write(path, &memory)?),
+        None => Ok(()),
     }
-    if response.length != length {
-        return Err(format!("{} bytes instead of {length}", response.length).into());
-    }
-    Ok(())
 }
 
 fn receive(
     connection: &mut Connection,
     buffer: &mut AlignedBuffer,
-    range: std::ops::Range<u64>,
+    range: Range<u64>,
     destination: Option<&Destination>,
 ) -> Result<(), Failure> {
     let mut offset = range.start;

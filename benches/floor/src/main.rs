@@ -3,7 +3,8 @@
 //! `floor get` and `floor put` move one object with blocking sockets, recycled aligned buffers and the same disk I/O as
 //! the engine. No retries, no discovery, no checksum, no progress: size and key are told on the command line. It is the
 //! yardstick of `benches/run.py`, not a client; a server that the floor cannot outrun is too slow to measure with.
-//! One line of JSON on stdout says what was moved and how.
+//! One line of JSON on stdout says what was moved and how; on stderr where stdout carries the object. `floor drain` is
+//! the other end of a pipe, the same for every client that writes into one.
 
 #![expect(clippy::disallowed_macros, reason = "a program of its own: stdout and stderr are its to use")]
 #![expect(clippy::disallowed_methods, reason = "the file and thread rules are those of the engine, not of the floor")]
@@ -14,6 +15,9 @@ mod connection;
 mod endpoint;
 mod file;
 mod get;
+mod lane;
+mod ordered;
+mod pipe;
 mod put;
 mod response;
 mod sign;
@@ -32,11 +36,16 @@ fn main() -> ExitCode {
     let outcome = args::parse(std::env::args().skip(1)).and_then(|command| match command {
         Command::Get(job) => get::run(&job),
         Command::Put(job) => put::run(&job),
+        Command::Drain(size) => pipe::drain(size),
     });
     match outcome {
         Ok(done) => {
             let seconds = started.elapsed().as_secs_f64();
-            println!(r#"{{"bytes":{},"seconds":{seconds:.6},"io":"{}"}}"#, done.bytes, done.io);
+            let line = format!(r#"{{"bytes":{},"seconds":{seconds:.6},"io":"{}"}}"#, done.bytes, done.io);
+            match done.io {
+                "stdout" => eprintln!("{line}"),
+                _ => println!("{line}"),
+            }
             ExitCode::SUCCESS
         }
         Err(failure) => {
@@ -48,8 +57,8 @@ fn main() -> ExitCode {
 
 /// What a finished job says of itself.
 pub struct Done {
-    /// Bytes moved over the network.
+    /// Bytes moved over the network, or out of the pipe.
     pub bytes: u64,
-    /// How the disk was used: `direct`, `buffered`, `null` or `page-cache`.
+    /// Where they went or came from: `direct`, `buffered`, `null`, `stdout`, `memory`, `page-cache` or `drain`.
     pub io: &'static str,
 }

@@ -8,7 +8,6 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::AsFd;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -18,18 +17,14 @@ use rustix::io::pread;
 use crate::args::PutJob;
 use crate::buffer::AlignedBuffer;
 use crate::connection::Connection;
-use crate::{Done, Failure};
+use crate::{Done, Failure, pipe};
 
 pub fn run(job: &PutJob) -> Result<Done, Failure> {
     let file = match job.piped {
-        Some(_) => File::from(std::io::stdin().as_fd().try_clone_to_owned()?),
+        Some(_) => pipe::input()?,
         None => File::open(&job.input)?,
     };
     let size = job.piped.map_or_else(|| file.metadata().map(|metadata| metadata.len()), Ok)?;
-    if job.piped.is_some() {
-        // As large as the system allows: fewer changes between the two ends.
-        let _ = rustix::pipe::fcntl_setpipe_size(&file, 1 << 20);
-    }
     if size == 0 || job.part == 0 {
         return Err("--input is empty or --part is 0".into());
     }

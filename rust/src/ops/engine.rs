@@ -12,11 +12,14 @@ use crate::s3::client::S3Client;
 use crate::transfer::journal::Journal;
 use crate::transfer::lanes::Lanes;
 use crate::transfer::scheduler::Scheduler;
+use crate::transfer::shares::Shares;
 
 #[derive(Clone)]
 pub struct Engine {
     pub client: S3Client,
     pub scheduler: Arc<Scheduler>,
+    /// What of the byte budget streams may hold.
+    pub shares: Arc<Shares>,
     pub lanes: Arc<Lanes>,
     pub descriptors: Arc<Descriptors>,
     /// Where uploads are noted; `None`: nowhere.
@@ -28,9 +31,10 @@ impl Engine {
         let descriptors = Arc::new(Descriptors::of_this_process());
         config.transfer.max_requests = config.transfer.max_requests.min(descriptors.sockets());
         let scheduler = Arc::new(Scheduler::new(&config.transfer));
+        let shares = Shares::new(config.transfer.memory_limit);
         let journal = config.state_dir.clone().map(Journal::new);
         let client = S3Client::new(config, signing)?;
-        Ok(Self { client, scheduler, lanes: Arc::new(Lanes::start()?), descriptors, journal })
+        Ok(Self { client, scheduler, shares, lanes: Arc::new(Lanes::start()?), descriptors, journal })
     }
 }
 

@@ -19,6 +19,8 @@ pub mod ledger;
 pub mod part;
 pub mod pipe_writer;
 pub mod positioned;
+pub mod region;
 pub mod scheduler;
+pub mod shares;
 pub mod stream_target;
 pub mod temp_file;

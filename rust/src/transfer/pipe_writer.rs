@@ -79,6 +79,12 @@ impl PipeWriter {
         self.lane.call(move || shared.write(&bytes)).await
     }
 
+    /// The same with several in a row, in one go.
+    pub async fn write_row(&self, row: Vec<Bytes>) -> Result<()> {
+        let shared = self.shared.clone();
+        self.lane.call(move || row.iter().try_for_each(|bytes| shared.write(bytes))).await
+    }
+
     /// Bytes that are out and cannot be taken back.
     pub fn written(&self) -> u64 {
         self.shared.written.load(SeqCst)

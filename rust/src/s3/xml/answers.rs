@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn parts_page() {
         let body = b"<ListPartsResult><UploadId>u</UploadId><Part><PartNumber>2</PartNumber><ETag>\"e\"</ETag>\
-            <Size>5242880</Size><ChecksumCRC32C>4waSgw==</ChecksumCRC32C><ChecksumSHA256>x</ChecksumSHA256></Part>\
+            <Size>5242880</Size><ChecksumCRC32C>4waSgw==</ChecksumCRC32C><ChecksumSHA512>x</ChecksumSHA512></Part>\
             <Part><PartNumber>3</PartNumber><ETag>f</ETag><Size>1</Size></Part>\
             <IsTruncated>true</IsTruncated><NextPartNumberMarker>3</NextPartNumberMarker></ListPartsResult>";
         let page = parse_list_parts(body).unwrap();

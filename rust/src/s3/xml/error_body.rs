@@ -163,7 +163,7 @@ mod tests {
     fn the_root_decides() {
         let done = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\n   \n<CompleteMultipartUploadResult xmlns=\"u\">\
             <Location>Error</Location><Key>&lt;Error&gt;</Key><ETag>&quot;e-2&quot;</ETag>\
-            <ChecksumCRC64NVME>rosUhgp5mIg=</ChecksumCRC64NVME><ChecksumSHA1>x</ChecksumSHA1>\
+            <ChecksumCRC64NVME>rosUhgp5mIg=</ChecksumCRC64NVME><ChecksumSHA512>x</ChecksumSHA512>\
             <ChecksumType>FULL_OBJECT</ChecksumType></CompleteMultipartUploadResult>";
         let expected = CompleteOutcome::Done {
             etag: "\"e-2\"".to_owned(),
