@@ -42,7 +42,7 @@ _BASE = {"_version", "_escape", "_exceptions", "_units", "_log", "_content_type"
 #: module of the package → the others it may import; `_cli` stands for all of the command
 PYTHON_MAY = {
     "__init__": {
-        "_api", "_client", "_config", "_exceptions", "_part_file", "_parts", "_types", "_version",
+        "_api", "_client", "_config", "_core", "_exceptions", "_part_file", "_parts", "_streams", "_types", "_version",
         "_writer",
     },
     "__main__": {"_cli"},
@@ -63,21 +63,23 @@ PYTHON_MAY = {
     "_paths": {"_escape", "_exceptions"},
     "_profiles": {"_escape", "_exceptions", "_secrecy"},
     "_progress": {"_line", "_types"},
-    "_reading": {"_core", "_settings", "_transfers", "_types"},
+    "_memory": {"_core", "_exceptions", "_streams", "_transfers"},
+    "_reading": {"_core", "_memory", "_settings", "_streams", "_transfers", "_types"},
     "_secrecy": set(),
     "_settings": {"_config", "_escape", "_exceptions", "_profiles", "_secrecy", "_units"},
+    "_streams": {"_config", "_core", "_exceptions", "_progress", "_transfers", "_types", "_units"},
     "_transfers": {"_config", "_core", "_exceptions", "_paths", "_progress", "_settings", "_types"},
     "_types": {"_escape", "_units"},
     "_units": set(),
     "_uploads": {
         "_config", "_content_type", "_core", "_exceptions", "_headers", "_log", "_paths", "_progress", "_settings",
-        "_transfers", "_types", "_writer",
+        "_streams", "_transfers", "_types", "_writer",
     },
     "_version": set(),
     "_writer": {"_core", "_progress", "_types"},
     "_writing": {"_reading", "_transfers", "_types", "_uploads", "_writer"},
     # The command stands on the client; what its output is made of it shares with the library.
-    "_cli": {"_cli", "_client", "_config", "_line", "_paths", "_types"} | _BASE,
+    "_cli": {"_cli", "_client", "_config", "_line", "_paths", "_streams", "_types"} | _BASE,
 }  # fmt: skip
 #: packages outside the standard library → the modules that may import them, and only inside functions
 LAZY = {"botocore": {"_boto", "_credentials"}, "boto3": {"_boto", "_credentials"}, "tqdm": {"_progress"}}

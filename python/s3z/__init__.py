@@ -14,9 +14,25 @@ from s3z._version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from s3z._api import abort_upload, delete, download, exists, head, list, list_uploads, open, put, upload
+    from s3z._api import (
+        abort_upload,
+        delete,
+        download,
+        exists,
+        get,
+        get_into,
+        get_ranges,
+        head,
+        list,
+        list_uploads,
+        open,
+        put,
+        stream,
+        upload,
+    )
     from s3z._client import Client
     from s3z._config import TransferConfig
+    from s3z._core import Buffer
     from s3z._exceptions import (
         AccessDeniedError,
         AlreadyExistsError,
@@ -36,7 +52,17 @@ if TYPE_CHECKING:
     )
     from s3z._part_file import PartFile, PartFileResult
     from s3z._parts import MultipartUpload, PartInfo, PartState
-    from s3z._types import DownloadResult, HeadResult, ObjectInfo, ProgressEvent, UploadInfo, UploadResult, Verification
+    from s3z._streams import ByteStream, ObjectReader
+    from s3z._types import (
+        DownloadResult,
+        HeadResult,
+        ObjectInfo,
+        ProgressEvent,
+        StreamResult,
+        UploadInfo,
+        UploadResult,
+        Verification,
+    )
     from s3z._writer import ObjectWriter, TextWriter
 
 __all__ = [
@@ -44,6 +70,8 @@ __all__ = [
     "AlreadyExistsError",
     "ArchiveError",
     "BatchError",
+    "Buffer",
+    "ByteStream",
     "Client",
     "ConfigError",
     "CredentialsError",
@@ -54,6 +82,7 @@ __all__ = [
     "NotFoundError",
     "ObjectChangedError",
     "ObjectInfo",
+    "ObjectReader",
     "ObjectWriter",
     "PartFile",
     "PartFileResult",
@@ -62,6 +91,7 @@ __all__ = [
     "ProgressEvent",
     "S3zError",
     "ServiceError",
+    "StreamResult",
     "TextWriter",
     "ThrottledError",
     "TransferConfig",
@@ -76,26 +106,48 @@ __all__ = [
     "delete",
     "download",
     "exists",
+    "get",
+    "get_into",
+    "get_ranges",
     "head",
     "list",
     "list_uploads",
     "open",
     "put",
+    "stream",
     "upload",
 ]
 
 _HOMES = {
-    "_api": ("abort_upload", "delete", "download", "exists", "head", "list", "list_uploads", "open", "put", "upload"),
+    "_api": (
+        "abort_upload",
+        "delete",
+        "download",
+        "exists",
+        "get",
+        "get_into",
+        "get_ranges",
+        "head",
+        "list",
+        "list_uploads",
+        "open",
+        "put",
+        "stream",
+        "upload",
+    ),
     "_client": ("Client",),
+    "_core": ("Buffer",),
     "_config": ("TransferConfig",),
     "_writer": ("ObjectWriter", "TextWriter"),
     "_part_file": ("PartFile", "PartFileResult"),
     "_parts": ("MultipartUpload", "PartInfo", "PartState"),
+    "_streams": ("ByteStream", "ObjectReader"),
     "_types": (
         "DownloadResult",
         "HeadResult",
         "ObjectInfo",
         "ProgressEvent",
+        "StreamResult",
         "UploadInfo",
         "UploadResult",
         "Verification",

@@ -156,6 +156,69 @@ def sign(
 ) -> str:
     """The Authorization header for a request, as the core would send it; for checking it against other signers."""
 
+class ReadOptions(TypedDict, total=False):
+    """`tail` goes before `start` and `stop`."""
+
+    start: int | None
+    stop: int | None
+    tail: int | None
+    version_id: str | None
+    if_match: str | None
+    verify: str
+    part_size: int | None
+    max_concurrency: int | None
+    deadline: float | None
+
+class ObjectFacts(TypedDict):
+    size: int | None
+    etag: str | None
+    version_id: str | None
+
+@final
+class Buffer:
+    """Bytes of an object in memory, which nothing changes any more."""
+
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class Stream:
+    def take(self, len: int) -> bytes: ...
+    def report(self) -> TransferReport | None: ...
+    def close(self) -> None: ...
+
+@final
+class Reader:
+    def read_into(self, at: int, buffer: memoryview) -> int: ...
+    def read_rest(self, at: int) -> bytes: ...
+
+def open_stream(
+    client: Client, bucket: str, key: str, options: ReadOptions, progress: ProgressFunction | None = None
+) -> tuple[Stream, ObjectFacts]: ...
+def open_reader(client: Client, bucket: str, key: str, options: ReadOptions) -> tuple[Reader, ObjectFacts]: ...
+def cat_objects(
+    client: Client,
+    objects: list[tuple[str, str]],
+    options: ReadOptions,
+    descriptor: int,
+    name: str,
+    progress: ProgressFunction | None = None,
+) -> tuple[int, int]: ...
+def get_object(
+    client: Client, bucket: str, key: str, options: ReadOptions, progress: ProgressFunction | None = None
+) -> Buffer: ...
+def get_object_into(
+    client: Client,
+    bucket: str,
+    key: str,
+    buffer: memoryview,
+    options: ReadOptions,
+    progress: ProgressFunction | None = None,
+) -> int: ...
+def get_object_ranges(
+    client: Client, bucket: str, key: str, ranges: list[tuple[int, int]], options: ReadOptions
+) -> list[Buffer]: ...
+
 @final
 class Writer:
     def write(self, data: bytes | bytearray | memoryview) -> int: ...

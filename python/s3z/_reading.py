@@ -7,16 +7,22 @@ from typing import TYPE_CHECKING, Any
 from s3z import _transfers
 
 if TYPE_CHECKING:
+    import builtins
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Unpack
+
+    from _typeshed import WriteableBuffer
 
     from s3z import _core
+    from s3z._core import Buffer
     from s3z._settings import Settings
+    from s3z._streams import ByteStream, ReadOptions
     from s3z._types import DownloadResult, HeadResult, ObjectInfo, UploadInfo
 
 
 class Reading:
-    """Downloads, listings, and what the store says of an object."""
+    """Downloads, streams, ranges in memory, listings, and what the store says of an object."""
 
     _settings: Settings
 
@@ -149,6 +155,132 @@ class Reading:
         See also https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html
         """
         return _transfers.uploads(self._native(), uri)
+
+    def stream(
+        self,
+        uri: str,
+        *,
+        chunk_size: int | None = None,
+        progress: Any = None,
+        **options: Unpack[ReadOptions],
+    ) -> ByteStream:
+        r"""The bytes of an object in order: parallel inside, in bounded memory.
+
+        Args:
+            uri: `s3://bucket/key`, literally.
+            chunk_size: bytes of each chunk but the last; None is 1 MiB.
+            progress: None, True, a callable, a tqdm or rich object, an fsspec Callback (see `s3z._progress`).
+            options: `start` and `stop`, a half-open range, what goes beyond the end is cut; `version_id`; `if_match`,
+                the ETag the object must have; `verify`, which is `auto`, `require` or `off` (a range has no
+                checksum); `part_size` and `max_concurrency`, None leaves them to s3z; `deadline`, seconds from here
+                to the last byte.
+
+        Returns:
+            An iterator of `bytes` and a context manager; see `ByteStream`.
+
+        Raises:
+            NotFoundError: no such bucket, object or version.
+            AccessDeniedError: the store refused.
+            ConfigError: an argument is malformed or out of range, the range begins behind the object's end, or as many
+                streams are open as `memory_limit` allows.
+
+        Example:
+            >>> for chunk in s3z.stream("s3://examples/hello.txt"):
+            ...     print(chunk)
+            b'hello\n'
+        """
+        from s3z import _streams
+
+        return _streams.stream(self._native(), uri, chunk_size, options, progress)
+
+    def get(self, uri: str, *, progress: Any = None, **options: Unpack[ReadOptions]) -> Buffer:
+        """An object, or a range of it, in memory, fetched in parallel and copied once.
+
+        Args:
+            uri: `s3://bucket/key`, literally.
+            progress: None, True, a callable, a tqdm or rich object, an fsspec Callback (see `s3z._progress`).
+            options: `start`, `stop`, `version_id`, `if_match`, `verify`, `part_size`, `max_concurrency` and
+                `deadline` as with `stream`.
+
+        Returns:
+            Memory that nothing changes any more: `bytes(b)`, `memoryview(b)`, `numpy.frombuffer(b, …)` without a copy.
+
+        Raises:
+            NotFoundError: no such bucket, object or version.
+            IntegrityError: the bytes are not what the store holds the checksum of.
+            ObjectChangedError: another version appeared meanwhile.
+            ConfigError: an argument is malformed or out of range, or the range begins behind the object's end.
+            MemoryError: there is not so much.
+
+        Example:
+            >>> bytes(s3z.get("s3://examples/hello.txt", start=1, stop=4))
+            b'ell'
+        """
+        from s3z import _memory
+
+        return _memory.get(self._native(), uri, options, progress)
+
+    def get_into(
+        self, uri: str, buffer: WriteableBuffer, *, progress: Any = None, **options: Unpack[ReadOptions]
+    ) -> int:
+        """An object, or a range of it, straight into a buffer of the caller's. It is left alone once the call is over.
+
+        Args:
+            uri: `s3://bucket/key`, literally.
+            buffer: writable and contiguous, with exactly as many bytes as come: a bytearray, NumPy array, mmap …
+            progress: None, True, a callable, a tqdm or rich object, an fsspec Callback (see `s3z._progress`).
+            options: as with `get`.
+
+        Returns:
+            Bytes written. After an exception the content of the buffer is not defined.
+
+        Raises:
+            BufferError: it is read-only or not contiguous.
+            ConfigError: it has another size (nothing was written), or an argument is malformed.
+            NotFoundError: no such bucket, object or version.
+            IntegrityError: the bytes are not what the store holds the checksum of.
+
+        Example:
+            >>> buffer = bytearray(6)
+            >>> s3z.get_into("s3://examples/hello.txt", buffer)
+            6
+        """
+        from s3z import _memory
+
+        return _memory.get_into(self._native(), uri, buffer, options, progress)
+
+    def get_ranges(
+        self,
+        uri: str,
+        ranges: Iterable[tuple[int, int]],
+        *,
+        buffers: Sequence[WriteableBuffer] | None = None,
+        **options: Unpack[ReadOptions],
+    ) -> builtins.list[Any]:
+        """Many ranges of one version of an object. Those that lie within 1 MiB of each other are fetched as one.
+
+        Args:
+            uri: `s3://bucket/key`, literally.
+            ranges: pairs of start and stop, half open, in any order; what goes beyond the end is cut.
+            buffers: writable and contiguous, one for each range and exactly as long; None makes new ones.
+            options: `version_id`, `if_match`, `max_concurrency` and `deadline` as with `stream`.
+
+        Returns:
+            A `Buffer` for each range, in the order of `ranges`; or `buffers`.
+
+        Raises:
+            BufferError: a buffer is read-only or not contiguous.
+            ConfigError: a range begins behind the object's end, or a buffer has another size than its range.
+            NotFoundError: no such bucket, object or version.
+            ObjectChangedError: another version appeared meanwhile.
+
+        Example:
+            >>> [bytes(b) for b in s3z.get_ranges("s3://examples/hello.txt", [(3, 5), (0, 1)])]
+            [b'lo', b'h']
+        """
+        from s3z import _memory
+
+        return _memory.get_ranges(self._native(), uri, ranges, buffers, options)
 
     def head(self, uri: str, *, version_id: str | None = None) -> HeadResult:
         """What the store says of one object, without its bytes.

@@ -6,7 +6,7 @@ import atexit
 import copy
 import os
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from s3z import _core, _paths, _progress
 from s3z._config import check_part_size, one_of, transfer_settings
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from s3z._settings import Settings
 
+T = TypeVar("T")
 _BATCH = 1000
 
 # Transfers of daemon threads are stopped, and clean up, before the interpreter goes.
@@ -88,13 +89,20 @@ def watched(
     progress: Any, name: str, call: Callable[[_core.ProgressFunction | None], _core.TransferReport]
 ) -> _core.TransferReport:
     """What `call` returns, while its progress is shown."""
+    return watched_value(progress, name, call, lambda report: report["bytes"])
+
+
+def watched_value(
+    progress: Any, name: str, call: Callable[[_core.ProgressFunction | None], T], size: Callable[[T], int]
+) -> T:
+    """The same for any call; `size` says how many bytes its value is of."""
     watcher = _progress.watch(progress, name)
     if watcher is None:
         return call(None)
     try:
-        report = call(watcher)
-        watcher.finish(report["bytes"])
-        return report
+        value = call(watcher)
+        watcher.finish(size(value))
+        return value
     finally:
         watcher.close()
 

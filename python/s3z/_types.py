@@ -96,6 +96,40 @@ class DownloadResult:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class StreamResult:
+    """One object, or a range of it, that was given out whole.
+
+    Attributes:
+        uri: the object that was read.
+        bytes: how many were given.
+        seconds: wall-clock time from opening to the end.
+        etag: without quotation marks.
+        version_id: on buckets that keep versions.
+        parts: ranges that were fetched.
+        attempts: requests sent for the object's bytes, retries included; as many as `parts` if nothing was tried twice.
+        verified: what was proved about the content; a range of an object has no checksum.
+    """
+
+    uri: str
+    bytes: int
+    seconds: float
+    etag: str | None
+    version_id: str | None
+    parts: int
+    attempts: int
+    verified: Verification
+
+    def __repr__(self) -> str:
+        return (
+            f"StreamResult({escape(self.uri)!r}, {human_size(self.bytes)}, {self.seconds:.2f}s, "
+            f"{_rate(self.bytes, self.seconds)}, verified={escape(str(self.verified))})"
+        )
+
+    def _repr_html_(self) -> str:
+        return _html(self, "Stream")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class UploadResult:
     """One file that is now an object.
 

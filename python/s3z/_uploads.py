@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from s3z._settings import Settings
     from s3z._writer import ObjectWriter, TextWriter
 
+_READ_MODES = {"rb": False, "br": False, "r": True, "rt": True, "tr": True}
 _MODES = {
     "wb": (False, False), "bw": (False, False), "xb": (True, False), "bx": (True, False),
     "w": (False, True), "wt": (False, True), "tw": (False, True),
@@ -31,6 +32,8 @@ _REFUSED = "the store refuses checksum headers"
 _warned: set[str] = set()
 #: options of `open` that speak of an object, and those that speak of a local file
 _LOCAL = ("durable", "direct_io", "overwrite")
+#: and those of an object that is read
+_READS = ("version_id", "if_match", "part_size", "max_concurrency", "deadline")
 
 
 class PutOptions(TypedDict, total=False):
@@ -57,7 +60,9 @@ class PutOptions(TypedDict, total=False):
 
 
 class OpenOptions(PutOptions, total=False):
-    """The same, and what may be said of a local file; see `Client.open`."""
+    """The same, and what may be said of a local file or of a read; see `Client.open`."""
+
+    version_id: str | None
 
     durable: bool
     direct_io: str
@@ -185,6 +190,46 @@ def open_object(
     return ObjectWriter(_core.open_object(core, bucket, key, chosen, watcher), uri, result, watcher)
 
 
+def open_any(
+    core: _core.Client,
+    settings: Settings,
+    target: str | os.PathLike[str],
+    mode: str,
+    buffering: int,
+    text: Mapping[str, Any],
+    request: tuple[OpenOptions, int | None, Any],
+) -> Any:
+    """See `Client.open`; `text` has encoding, errors and newline.
+
+    Raises:
+        ValueError: the mode is none of those, or an option does not go with it.
+    """
+    if mode not in _READ_MODES:
+        if buffering != -1:
+            raise ValueError("buffering goes with reading: a writer fills parts")
+        return open_writer(core, settings, target, mode, text, request)
+    options, expected, progress = request
+    if expected is not None or progress is not None:
+        raise ValueError("expected_size and progress go with writing")
+    is_text = _READ_MODES[mode]
+    if not is_text and any(value is not None for value in text.values()):
+        raise ValueError("encoding, errors and newline go with text modes only")
+    if is_text and buffering == 0:
+        raise ValueError("can't have unbuffered text I/O")
+    if not (isinstance(target, str) and target.startswith("s3://")):
+        for name in options:
+            raise ValueError(f"{name} goes with an object only")
+        return open(target, mode, buffering, **text)  # noqa: PTH123
+    for name in options:
+        if name not in _READS:
+            raise ValueError(f"{name} goes with writing only")
+    from s3z._streams import ReadOptions, open_reader
+
+    chosen: ReadOptions = {name: options[name] for name in options}  # type: ignore[literal-required,assignment]
+    opened = open_reader(core, target, buffering, chosen)
+    return io.TextIOWrapper(opened, **text) if is_text else opened  # type: ignore[arg-type,type-var]
+
+
 def open_writer(
     core: _core.Client,
     settings: Settings,
@@ -201,7 +246,7 @@ def open_writer(
     from s3z._writer import TextWriter
 
     if mode not in _MODES:
-        raise ValueError(f'mode must be "wb", "xb", "w", "x", "wt" or "xt", not "{mode}"')
+        raise ValueError(f'mode must be "rb", "wb", "xb", "r", "w", "x", "rt", "wt" or "xt", not "{mode}"')
     create_only, is_text = _MODES[mode]
     if not is_text and any(value is not None for value in text.values()):
         raise ValueError("encoding, errors and newline go with text modes only")
@@ -225,6 +270,8 @@ def _open_object(
     for name in _LOCAL:
         if name in options:
             raise ValueError(f"{name} goes with a local file only")
+    if "version_id" in options:
+        raise ValueError("version_id goes with reading only")
     chosen: Any = dict(options)
     if create_only:
         if chosen.get("if_none_match") not in (None, "*"):

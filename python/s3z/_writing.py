@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
     from s3z._types import UploadResult
-    from s3z._writer import ObjectWriter, TextWriter
 
 
 class Writing(Reading):
@@ -153,6 +152,7 @@ class Writing(Reading):
         self,
         target: str | os.PathLike[str],
         mode: str,
+        buffering: int = -1,
         *,
         encoding: str | None = None,
         errors: str | None = None,
@@ -160,40 +160,50 @@ class Writing(Reading):
         expected_size: int | None = None,
         progress: Any = None,
         **options: Unpack[_uploads.OpenOptions],
-    ) -> ObjectWriter | TextWriter:
-        r"""A file open for writing: an object, or a local file with the same promise. Only a clean end makes it.
+    ) -> Any:
+        r"""A file of an object, to be read or written, or a local file with the same promise.
 
-        Parts leave while more is written; the memory it takes does not grow with what is written.
+        Reading: seekable, at any place; reads that follow each other are read ahead, in parallel. All of it is of the
+            version
+        that was there when it was opened. Writing: parts leave while more is written; the memory it takes does not
+        grow, and only a clean end makes the object.
 
         Args:
             target: `s3://bucket/key`, literally, or a local path.
-            mode: `wb`, or `xb` for an object or file that must not exist yet; `w`, `wt`, `x`, `xt` for text.
+            mode: `rb`; `wb`, or `xb` for an object or file that must not exist yet; for text `r`, `rt`, `w`, `wt`,
+                `x`, `xt`.
+            buffering: reading: bytes of the buffer that small reads are served from, 0 is none (`rb` only), -1 is 128
+                KiB.
             encoding: of text; None is the locale's, as with the builtin.
             errors: of text, as with the builtin.
             newline: of text, as with the builtin.
-            expected_size: bytes that will about be written, for the size of the parts; without it they grow.
-            progress: None, True, a callable, a tqdm or rich object, an fsspec Callback (see `s3z._progress`).
-            options: of an object the words of `upload`, such as `content_type` and `part_size`; of a local file
-                `durable`, `direct_io` and `overwrite`.
+            expected_size: writing: bytes that will about come, for the size of the parts; without it they grow.
+            progress: writing: None, True, a callable, a tqdm or rich object, an fsspec Callback (see `s3z._progress`).
+            options: to read an object `version_id`, `if_match`, `part_size`, `max_concurrency`; to write one the
+                words of `upload`, such as `content_type` and `part_size`; to write a local file `durable`,
+                `direct_io` and `overwrite`.
 
         Returns:
-            A writer: a binary file object with `bytes_written`, `abort()` and, once it is closed, `result`; in text
-            modes an `io.TextIOWrapper` over one.
+            `rb`: an `io.BufferedReader` over an `ObjectReader`, or that itself where `buffering` is 0. `wb`: an
+            `ObjectWriter`, a binary file object with `bytes_written`, `abort()` and, once it is closed, `result`. In
+            text modes an `io.TextIOWrapper` over one. A local file that is read is the builtin's.
 
         Raises:
             ValueError: the mode is none of those, or an option does not go with the target.
+            NotFoundError: there is no such object to read.
             ConfigError: an argument is malformed, out of range, or cannot be honoured.
             OSError: the local file cannot be made.
 
         Example:
             >>> with s3z.open("s3://examples/log.txt", "wt") as file:
             ...     _ = file.write("first\n")
-            >>> s3z.head("s3://examples/log.txt").size
-            6
+            >>> with s3z.open("s3://examples/log.txt", "rb") as file:
+            ...     file.seek(-3, 2), file.read()
+            (3, b'st\n')
         """
         text = {"encoding": encoding, "errors": errors, "newline": newline}
         request = (options, expected_size, progress)
-        return _uploads.open_writer(self._native(), self._settings, target, mode, text, request)
+        return _uploads.open_any(self._native(), self._settings, target, mode, buffering, text, request)
 
     def abort_upload(self, uri: str, upload_id: str) -> None:
         """Remove a multipart upload and its parts. One that is not there counts as removed.

@@ -74,6 +74,10 @@ def _runner(command: str) -> Callable[[Context], None]:
         from s3z._cli.cp import run as run_cp
 
         return run_cp
+    if command == "cat":
+        from s3z._cli.cat import run as run_cat
+
+        return run_cat
     if command == "pipe":
         from s3z._cli.pipe import run as run_pipe
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from s3z._client import Client
 
 #: commands whose product is stdout: they have no summary, and end when nobody reads
-_PRODUCT_IS_STDOUT = frozenset(("ls", "uploads ls"))
+_PRODUCT_IS_STDOUT = frozenset(("cat", "ls", "uploads ls"))
 
 
 def _from_environment(variable: str, convert: Callable[[str], Any]) -> Any:

@@ -11,6 +11,7 @@ usage: s3z [global options] COMMAND [options] ARGS
 
 commands:
   cp SRC DST   copy one object: a file to S3, or from S3 to a file
+  cat URI...   objects to standard output, in order
   ls [ARG]     list buckets, or what a bucket, prefix or wildcard holds
   pipe DST     standard input to one object, sent while it comes
   uploads ls|abort ARG   what interrupted transfers left
@@ -58,6 +59,22 @@ examples:
   s3z pipe --expected-size 200G s3://bucket/db.zst < <(pg_dump db | zstd)
   exec 3> >(exec s3z pipe s3://bucket/new)
   if make-data >&3; then exec 3>&-; else kill $!; fi; wait $!
+""",
+    "cat": """\
+objects to standard output
+
+usage: s3z [global options] cat [options] URI...
+
+In the order given, each fetched in parallel and written in order, in bounded memory;
+nothing else goes to standard output. With `*` or `?`: all matches, in the order of
+their keys. A bucket or prefix: the objects of that level. The first error ends it. What
+was written cannot be taken back: a wrong checksum shows behind the last byte, as exit
+status 1.
+
+examples:
+  s3z cat s3://bucket/dir.tar.gz | tar xz
+  s3z cat --range -1000 s3://bucket/app.log      the last 1000 bytes
+  s3z cat "s3://bucket/logs/2026-11-*.log" | sort -u
 """,
     "uploads": """\
 what interrupted transfers left: list or remove it

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from s3z._escape import shown_uri
 from s3z._units import GIB, MIB, auto_or_count, parse_count, parse_size, positive_duration
 
@@ -152,6 +154,17 @@ def rfc3339(text: str) -> str:
     return text
 
 
+_RANGE = re.compile(r"(\d{1,18})-(\d{0,18})|-\d{1,18}", re.ASCII)
+
+
+def byte_range(text: str) -> str:
+    """A range as HTTP writes it."""
+    found = _RANGE.fullmatch(text)
+    if found is None or (found[2] and int(found[2]) < int(found[1])):
+        raise ValueError(f'"{text}" is no range: FIRST-LAST, FIRST- or -COUNT')
+    return text
+
+
 _PROGRESS = choice("auto", "always", "never")
 LOG_LEVELS = ("trace", "debug", "info", "error")
 
@@ -235,6 +248,17 @@ CP = (
 )  # fmt: skip
 PIPE = (*_PARTS, _RAW, *_OBJECT)
 
+CAT = (
+    _PARTS[0],
+    _PARTS[1],
+    Option("version-id", "the version to read", "ID", convert=not_empty),
+    Option("range", "bytes of one object, both ends in it: FIRST-LAST, FIRST- or -COUNT", "RANGE", convert=byte_range),
+    _RAW,
+    Option("verify", "compare with the stored checksum (default auto)", "auto|require|off",
+           convert=choice("auto", "require", "off")),
+    Option("no-verify", "the same as --verify=off", stands_for=("verify", "off")),
+)  # fmt: skip
+
 UPLOADS = (
     Option("exclude", "leave out keys that match, * and ? as wildcards; may be repeated", "PATTERN", repeat=True),
     _RAW,
@@ -251,8 +275,12 @@ LS = (
     Option("show-fullpath", "only the full names"),
 )
 
+#: as many arguments as there are
+MANY = 1 << 30
+
 #: command → its options, least and most arguments
 COMMANDS: dict[str, tuple[tuple[Option, ...], int, int]] = {
+    "cat": (CAT, 1, MANY),
     "cp": (CP, 2, 2),
     "ls": (LS, 0, 1),
     "pipe": (PIPE, 1, 1),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from s3z._cli._options import COMMANDS, EXCLUDING, GLOBAL, Option, UsageError
+from s3z._cli._options import COMMANDS, EXCLUDING, GLOBAL, MANY, Option, UsageError
 from s3z._escape import shown_uri
 
 TYPE_CHECKING = False
@@ -174,7 +174,11 @@ def _check_excluding(pairs: list[tuple[str, str]], command: str) -> None:
 def _check_count(count: int, least: int, most: int, command: str) -> None:
     if least <= count <= most:
         return
-    wanted = f"{least}" if least == most else f"at most {most}" if not least else f"{least} to {most}"
+    wanted = f"{least}" if least == most else f"{least} to {most}"
+    if not least:
+        wanted = f"at most {most}"
+    elif most == MANY:
+        wanted = f"at least {least}"
     raise UsageError(f"expected {wanted} {'argument' if most == 1 else 'arguments'}, got {count}", command)
 
 

@@ -12,6 +12,8 @@ mod fetch;
 mod run;
 mod verify;
 
+pub(in crate::ops) use deliver::pump;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -104,8 +104,8 @@ impl Run<'_> {
         let gate = adaption.gate.clone();
         let mut permit = Box::pin(self.permit(&gate));
         let first_permit = (&mut permit).await;
-        let asked = first(&self.engine.client, &self.get(), self.request.span, (!is_one).then_some(part_size));
-        let body = match asked.await? {
+        let (get, len) = (self.get(), (!is_one).then_some(part_size));
+        let body = match first(&self.engine.client, &get, self.request.span, len).await? {
             First::Body(body) => *body,
             First::Empty(identity) => {
                 let region = place.region(0)?;

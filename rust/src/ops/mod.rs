@@ -6,6 +6,7 @@
 
 pub mod adapt;
 pub mod assemble;
+pub mod cat;
 mod commit;
 pub mod descriptors;
 pub mod discover;
@@ -20,7 +21,9 @@ mod pace;
 pub mod part_file;
 pub mod pipe;
 pub mod put;
+pub mod ranges;
 mod read_back;
+pub mod reader;
 mod receive;
 pub mod report;
 mod resume_upload;

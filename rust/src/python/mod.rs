@@ -7,10 +7,12 @@ mod convert;
 mod credentials;
 mod error;
 mod listing;
+mod memory;
 mod part_file;
 mod parts;
 mod per_process;
 mod runtime;
+mod stream;
 mod tools;
 mod writer;
 
@@ -33,6 +35,8 @@ mod _core {
     #[pymodule_export]
     use super::listing::ListPages;
     #[pymodule_export]
+    use super::memory::{Buffer, get_object, get_object_into, get_object_ranges};
+    #[pymodule_export]
     use super::part_file::{PartFile, open_part_file};
     #[pymodule_export]
     use super::parts::{
@@ -41,6 +45,8 @@ mod _core {
     };
     #[pymodule_export]
     use super::runtime::stop_all;
+    #[pymodule_export]
+    use super::stream::{Reader, Stream, cat_objects, open_reader, open_stream};
     #[pymodule_export]
     use super::tools::{defaults, parse_uri, sign};
     #[pymodule_export]

@@ -68,6 +68,17 @@ impl PipeWriter {
         Ok(writer)
     }
 
+    /// On a descriptor as it is: a socket, which has no name to be opened by.
+    pub fn on(descriptor: OwnedFd, path: PathBuf) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            path,
+            stopped: AtomicBool::new(false),
+            written: AtomicU64::new(0),
+            pipe: Mutex::new(Some(descriptor)),
+        });
+        Ok(Self { lane: Lane::start("s3z-pipe")?, shared })
+    }
+
     pub fn path(&self) -> &Path {
         &self.shared.path
     }

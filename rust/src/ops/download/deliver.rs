@@ -34,7 +34,7 @@ impl Run<'_> {
 const ROW: usize = 1 << 20;
 
 /// All of the stream, to its end.
-pub(in crate::ops) async fn pass_on(stream: &mut OrderedStream, target: StreamTarget) -> Result<()> {
+async fn pass_on(stream: &mut OrderedStream, target: StreamTarget) -> Result<()> {
     let pipe = PipeWriter::open(target).await?;
     let outcome = pump(stream, &pipe).await;
     let written = pipe.written();
@@ -43,7 +43,8 @@ pub(in crate::ops) async fn pass_on(stream: &mut OrderedStream, target: StreamTa
     pipe.finish().await.map_err(said)
 }
 
-async fn pump(stream: &mut OrderedStream, pipe: &PipeWriter) -> Result<()> {
+/// Writes what the stream gives, to its end.
+pub(in crate::ops) async fn pump(stream: &mut OrderedStream, pipe: &PipeWriter) -> Result<()> {
     while let Some(chunk) = stream.next().await? {
         let mut len = chunk.len();
         let mut row = vec![chunk];

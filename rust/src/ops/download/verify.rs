@@ -10,6 +10,7 @@ use crate::ops::read_back::read_back;
 use crate::ops::report::Verification;
 use crate::ops::stored::{Verify, require};
 use crate::ops::sums::{Summing, Wanted};
+use crate::ops::verdict::mismatch;
 use crate::s3::client::{PartLayout, StoredPart};
 use crate::s3::object::{ObjectIdentity, StoredChecksum};
 
@@ -151,9 +152,4 @@ fn whole(expected: Digest, actual: Digest) -> Verdict {
         return Verdict::Proved(Verification::FullObject(expected.kind()));
     }
     Verdict::Mismatch(mismatch(&expected, &actual))
-}
-
-pub(super) fn mismatch(expected: &Digest, actual: &Digest) -> Error {
-    let text = format!("of the bytes is {}, the store holds {}", actual.encode(), expected.encode());
-    Error::integrity(format!("{} {text}", expected.kind().name()))
 }
