@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from s3z import _core
@@ -27,11 +28,11 @@ def get(core: _core.Client, uri: str, options: ReadOptions, progress: Any) -> Bu
 def get_into(core: _core.Client, uri: str, buffer: WriteableBuffer, options: ReadOptions, progress: Any) -> int:
     """See `Client.get_into`."""
     bucket, key = object_uri(uri)
-    line = _writable(buffer)
     words = core_words(options)
-    return watched_value(
-        progress, uri, lambda watcher: _core.get_object_into(core, bucket, key, line, words, watcher), int
-    )
+    with _writable(buffer) as line:
+        return watched_value(
+            progress, uri, lambda watcher: _core.get_object_into(core, bucket, key, line, words, watcher), int
+        )
 
 
 def get_ranges(
@@ -46,17 +47,18 @@ def get_ranges(
     wanted = [(start, stop) for start, stop in ranges]
     for start, stop in wanted:
         core_words({"start": start, "stop": stop})
-    lines = None if buffers is None else [_writable(buffer) for buffer in buffers]
-    if lines is not None and len(lines) != len(wanted):
-        raise ConfigError(f"{len(wanted)} ranges were asked for, but {len(lines)} buffers given")
-    found = _core.get_object_ranges(core, bucket, key, wanted, core_words(options))
-    if lines is None or buffers is None:
-        return found
-    for line, memory in zip(lines, found, strict=True):
-        if line.nbytes != len(memory):
-            raise ConfigError(f"a buffer has {line.nbytes} bytes, but {len(memory)} are to be written")
-    for line, memory in zip(lines, found, strict=True):
-        line[:] = memoryview(memory)
+    if buffers is None:
+        return _core.get_object_ranges(core, bucket, key, wanted, core_words(options))
+    if len(buffers) != len(wanted):
+        raise ConfigError(f"{len(wanted)} ranges were asked for, but {len(buffers)} buffers given")
+    with contextlib.ExitStack() as stack:
+        lines = [stack.enter_context(_writable(buffer)) for buffer in buffers]
+        found = _core.get_object_ranges(core, bucket, key, wanted, core_words(options))
+        for line, memory in zip(lines, found, strict=True):
+            if line.nbytes != len(memory):
+                raise ConfigError(f"a buffer has {line.nbytes} bytes, but {len(memory)} are to be written")
+        for line, memory in zip(lines, found, strict=True):
+            line[:] = memoryview(memory)
     return list(buffers)
 
 
@@ -66,9 +68,7 @@ def _writable(buffer: WriteableBuffer) -> memoryview:
     Raises:
         BufferError: it is read-only or not contiguous.
     """
-    view = memoryview(buffer)
-    if view.readonly or not view.c_contiguous:
-        raise BufferError("the buffer must be writable and contiguous")
-    if view.nbytes == 0:
-        return memoryview(bytearray())
-    return view if view.format == "B" and view.ndim == 1 else view.cast("B")
+    with memoryview(buffer) as view:
+        if view.readonly or not view.c_contiguous:
+            raise BufferError("the buffer must be writable and contiguous")
+        return memoryview(bytearray()) if view.nbytes == 0 else view.cast("B")

@@ -66,6 +66,7 @@ class ByteStream:
         self._chunk_size = chunk_size
         self._watcher = watcher
         self._closed = False
+        self._failure: BaseException | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -83,13 +84,23 @@ class ByteStream:
             raise ValueError("the stream is closed")
         if self.result is not None:
             raise StopIteration
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            self.close()
+            raise failure
         try:
             chunk = self._core.take(self._chunk_size)
-            if len(chunk) < self._chunk_size:
-                self._end()
         except BaseException:
             self.close()
             raise
+        if len(chunk) < self._chunk_size:
+            try:
+                self._end()
+            except BaseException as error:
+                if not chunk:
+                    self.close()
+                    raise
+                self._failure = error  # behind the last byte
         if not chunk:
             raise StopIteration
         return chunk

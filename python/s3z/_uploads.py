@@ -227,7 +227,7 @@ def open_any(
 
     chosen: ReadOptions = {name: options[name] for name in options}  # type: ignore[literal-required,assignment]
     opened = open_reader(core, target, buffering, chosen)
-    return io.TextIOWrapper(opened, **text) if is_text else opened  # type: ignore[arg-type,type-var]
+    return io.TextIOWrapper(opened, **text) if is_text else opened
 
 
 def open_writer(

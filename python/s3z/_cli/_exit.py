@@ -61,10 +61,15 @@ def die_of(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
+#: standard descriptors that were closed when the command began
+closed: set[int] = set()
+
+
 def keep_standard_descriptors() -> None:
     """Put `/dev/null` where stdin, stdout or stderr are closed, so that no file we open takes their numbers."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
+            closed.add(descriptor)
             os.open(os.devnull, os.O_RDWR)

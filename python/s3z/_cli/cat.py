@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING, Any
 
+from s3z._cli import _exit
 from s3z._cli._failures import RefusedError
 from s3z._cli._match import matches, split_wildcard
 from s3z._cli._names import Remote, has_wildcard, understand
@@ -30,6 +33,8 @@ def run(context: Context) -> None:
         StdoutClosedError: nobody reads any more.
     """
     options, words = context.options, _words(context)
+    if _STDOUT in _exit.closed:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), "<stdout>")
     targets = [_target(argument) for argument in context.arguments]
     one = len(targets) == 1 and not (targets[0].is_container or (not options.raw and has_wildcard(targets[0].key)))
     if options.range is not None and not one:

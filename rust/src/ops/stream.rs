@@ -38,7 +38,7 @@ use crate::s3::client::{GetRequest, ObjectRef};
 use crate::s3::object::{ObjectIdentity, StoredChecksum};
 use crate::transfer::extent::Extent;
 use crate::transfer::shares::{LEAST, Share};
-use part::{Along, Grant, Part, Source, grant, next_range};
+use part::{Along, Grant, PATIENCE, Part, Source, grant, next_range};
 
 #[derive(Debug, Clone)]
 pub struct StreamRequest {
@@ -83,7 +83,8 @@ pub struct OrderedStream {
     part_size: u64,
     window: VecDeque<Part>,
     granting: Option<Granting>,
-    share: Arc<Share>,
+    /// `None` once nothing more is to come.
+    share: Option<Arc<Share>>,
     adaption: Adaption,
     pace: Pace,
     stored: StoredSum,
@@ -138,7 +139,7 @@ impl OrderedStream {
             part_size: explicit.unwrap_or(AUTO_PART),
             window: VecDeque::new(),
             granting: None,
-            share,
+            share: Some(share),
             adaption,
             pace: Pace::new(config.pace_window, config.worth_splitting),
             stored,
@@ -164,8 +165,9 @@ impl OrderedStream {
 
     /// The first answer, and the part it brings.
     async fn begin(&mut self, is_one: bool) -> Result<()> {
-        let len = self.share.room(self.part_size).unwrap_or(LEAST);
-        let grant = grant(self.adaption.gate.clone(), self.engine.scheduler.clone(), self.share.clone(), len).await;
+        let Some(share) = self.share.clone() else { return Ok(()) };
+        let len = share.room(self.part_size).unwrap_or(LEAST);
+        let grant = grant(self.adaption.gate.clone(), self.engine.scheduler.clone(), share, len).await;
         let len = (!is_one).then_some(grant.len);
         let body = match first(&self.engine.client, &self.get, self.request.span, len).await? {
             First::Body(body) => body,
@@ -197,6 +199,7 @@ impl OrderedStream {
             self.progress.set_total(size);
         }
         self.spawn(grant, start..self.planned, Some(body));
+        self.read_ahead().await;
         Ok(())
     }
 
@@ -308,6 +311,7 @@ impl OrderedStream {
         }
         self.window.clear();
         self.stored.stop().await;
+        self.share = None;
         self.is_stopped = true;
     }
 
@@ -316,7 +320,7 @@ impl OrderedStream {
             if self.is_stopped {
                 return Err(Error::new(ErrorKind::Internal, "the stream has ended before"));
             }
-            self.plan();
+            self.read_ahead().await;
             if self.window.is_empty() && self.granting.is_none() {
                 self.finish().await?;
                 return Ok(None);
@@ -327,11 +331,9 @@ impl OrderedStream {
                     Some(chunk) => return Ok(Some(chunk)),
                     None => self.head_ended().await?,
                 },
-                grant = granted(&mut self.granting) => {
-                    self.granting = None;
-                    let range = next_range(self.planned, grant.len, self.end.unwrap_or(self.planned));
-                    self.spawn(grant, range, None);
-                }
+                grant = granted(&mut self.granting) => self.begin_part(grant),
+                // What it waits for may be held by others for ever: now that it holds nothing, the least is its own.
+                () = tokio::time::sleep(PATIENCE), if self.window.is_empty() => self.granting = None,
                 () = self.adaption.tick() => {
                     self.adaption.adapt(&self.engine.client, &self.progress, 0).await;
                     let _ = self.pace.observe(Instant::now(), false);
@@ -340,15 +342,34 @@ impl OrderedStream {
         }
     }
 
+    /// Begins parts as long as that needs no waiting.
+    async fn read_ahead(&mut self) {
+        loop {
+            self.plan();
+            tokio::select! {
+                biased;
+                grant = granted(&mut self.granting) => self.begin_part(grant),
+                () = std::future::ready(()) => return,
+            }
+        }
+    }
+
+    fn begin_part(&mut self, grant: Grant) {
+        self.granting = None;
+        let range = next_range(self.planned, grant.len, self.end.unwrap_or(self.planned));
+        self.spawn(grant, range, None);
+    }
+
     /// Begins to wait for what the next part needs, if there is one and more may be held.
     fn plan(&mut self) {
         let left = self.end.map_or(0, |end| end.saturating_sub(self.planned));
         if self.granting.is_some() || left == 0 {
             return;
         }
-        let Some(len) = self.share.room(self.part_size.min(left)) else { return };
+        let Some(share) = self.share.clone() else { return };
+        let Some(len) = share.room(self.part_size.min(left)) else { return };
         let (gate, scheduler) = (self.adaption.gate.clone(), self.engine.scheduler.clone());
-        self.granting = Some(Box::pin(grant(gate, scheduler, self.share.clone(), len)));
+        self.granting = Some(Box::pin(grant(gate, scheduler, share, len)));
     }
 
     /// The head has given all it had, or has failed.
@@ -381,6 +402,7 @@ impl OrderedStream {
             Verification::Length("a range has no checksum".into())
         };
         self.verified = Some(verified);
+        self.share = None;
         self.progress.object_done();
         Ok(())
     }

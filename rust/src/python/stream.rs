@@ -65,12 +65,17 @@ fn facts<'py>(py: Python<'py>, size: Option<u64>, identity: &ObjectIdentity) -> 
 struct Reading {
     stream: OrderedStream,
     rest: Bytes,
+    /// What ended it, told behind the last byte that came.
+    failure: Option<Error>,
 }
 
 impl Reading {
     /// Bytes of the next chunk, in pieces; fewer than `len` only at the end.
     async fn take(&mut self, len: usize) -> Result<Vec<Bytes>> {
         let (mut pieces, mut have) = (Vec::new(), 0);
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         while have < len {
             if self.rest.is_empty() {
                 match self.stream.next().await {
@@ -78,7 +83,12 @@ impl Reading {
                     Ok(None) => break,
                     Err(error) => {
                         let given = self.stream.given();
-                        return Err(if given > 0 { error.after_giving(given) } else { error });
+                        let error = if given > 0 { error.after_giving(given) } else { error };
+                        if have == 0 {
+                            return Err(error);
+                        }
+                        self.failure = Some(error);
+                        break;
                     }
                 }
             }
@@ -116,7 +126,7 @@ pub fn open_stream<'py>(
     let (counters, cancel) = (watch.progress.clone(), watch.cancel.clone());
     let stream = wait(py, &watch, async move { OrderedStream::open(&engine, request, counters, &cancel).await })?;
     let facts = facts(py, stream.size(), stream.identity())?;
-    let reading = Reading { stream, rest: Bytes::new() };
+    let reading = Reading { stream, rest: Bytes::new(), failure: None };
     let opened = Stream {
         slot: Arc::new(tokio::sync::Mutex::new(Some(reading))),
         progress: watch.progress.clone(),

@@ -20,7 +20,7 @@ use crate::transfer::scheduler::{Gate, Permit, Scheduler, Slot};
 use crate::transfer::shares::{Holding, LEAST, Share};
 
 /// How long a stream that holds nothing waits for more than the least that it may always have.
-const PATIENCE: Duration = Duration::from_millis(20);
+pub(super) const PATIENCE: Duration = Duration::from_millis(20);
 
 /// The right to fetch so many bytes and to hold them until they are read.
 pub(super) struct Grant {
