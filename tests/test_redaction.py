@@ -61,6 +61,11 @@ CALLS: dict[str, Callable[[Any, Path], object]] = {
     "put": lambda s3, here: s3.put("s3://b/k", b"bytes"),
     "open": lambda s3, here: written(s3.open("s3://b/k", "wb"), bytes(9 * MIB)),
     "open, text": lambda s3, here: written(s3.open("s3://b/k", "w"), "text"),
+    "open, to read": lambda s3, here: s3.open("s3://b/k", "rb").read(),
+    "stream": lambda s3, here: list(s3.stream("s3://b/k")),
+    "get": lambda s3, here: s3.get("s3://b/k"),
+    "get_into": lambda s3, here: s3.get_into("s3://b/k", bytearray(4)),
+    "get_ranges": lambda s3, here: s3.get_ranges("s3://b/k", [(0, 4)]),
     "list": lambda s3, here: list(s3.list("s3://b")),
     "list_uploads": lambda s3, here: list(s3.list_uploads("s3://b")),
     "abort_upload": lambda s3, here: s3.abort_upload("s3://b/k", "id"),
@@ -72,7 +77,7 @@ CALLS: dict[str, Callable[[Any, Path], object]] = {
 }
 RUNS = (
     ["cp", "s3://b/k", "out"], ["cp", "small", "s3://b/k"], ["ls"], ["ls", "s3://b"], ["pipe", "s3://b/k"],
-    ["uploads", "ls", "s3://b"],
+    ["uploads", "ls", "s3://b"], ["cat", "s3://b/k"],
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ VERBS = ("download", "upload", "pipe", "cat", "memory")
 # Up: 4 x 16 1.1-2.1 s, 16 x 16 1.3-2.1 s, 4 x 8 1.7-2.0 s, 16 x 5 2.0 s.
 FLAGS = (
     "down: 4 threads, get_range of 4 MiB and pwrite; up: put, chunk_size 16 MiB, max_concurrency 4; unsigned payload; "
-    "cat: get(...).stream, chunks of 1 MiB; memory: as down, into slices of a bytearray"
+    "cat: get(...).stream, chunks of 1 MiB; memory: as down, into slices of an mmap"
 )
 
 

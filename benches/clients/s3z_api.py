@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 KIND = "ours"
 VERBS = ("download", "upload", "memory")
-FLAGS = "s3z.download(uri, path), s3z.upload(path, uri), s3z.get_into(uri, bytearray(size)); default settings"
+FLAGS = "s3z.download(uri, path), s3z.upload(path, uri), s3z.get_into(uri, mmap); default settings"
 
 
 def available() -> str | None:

@@ -1,5 +1,6 @@
 """boto3: managed transfers by the classic transfer manager; to standard output, the body in chunks."""
 
+import mmap
 import os
 import sys
 
@@ -12,9 +13,9 @@ MIB = 1 << 20
 
 
 class Into:
-    """A bytearray as the seekable file that `download_fileobj` writes to, from one thread."""
+    """A buffer as the seekable file that `download_fileobj` writes to, from one thread."""
 
-    def __init__(self, buffer: bytearray) -> None:
+    def __init__(self, buffer: mmap.mmap) -> None:
         self.view = memoryview(buffer)
         self.at = 0
         self.received = 0

@@ -4,6 +4,8 @@
 //! after the first byte, and every error says how much is out. The checksum is compared when the last byte is out
 //! already (C5).
 
+use bytes::Bytes;
+
 use super::run::{End, Run};
 use crate::error::{Error, Result};
 use crate::ops::discover::Shape;
@@ -43,19 +45,26 @@ async fn pass_on(stream: &mut OrderedStream, target: StreamTarget) -> Result<()>
     pipe.finish().await.map_err(said)
 }
 
-/// Writes what the stream gives, to its end.
+/// Writes what the stream gives, to its end; the next row is gathered while one is written.
 pub(in crate::ops) async fn pump(stream: &mut OrderedStream, pipe: &PipeWriter) -> Result<()> {
-    while let Some(chunk) = stream.next().await? {
-        let mut len = chunk.len();
-        let mut row = vec![chunk];
-        // What is there already goes along: each row costs two changes of threads.
-        while len < ROW
-            && let Some(more) = stream.try_next()
-        {
-            len += more.len();
-            row.push(more);
-        }
-        pipe.write_row(row).await?;
+    let mut row = gather(stream).await?;
+    while !row.is_empty() {
+        let (written, next) = tokio::join!(pipe.write_row(row), gather(stream));
+        written?;
+        row = next?;
     }
     Ok(())
+}
+
+/// The next bytes, and what is there already behind them: each row costs two changes of threads. Empty at the end.
+async fn gather(stream: &mut OrderedStream) -> Result<Vec<Bytes>> {
+    let mut row: Vec<Bytes> = stream.next().await?.into_iter().collect();
+    let mut len = row.first().map_or(0, Bytes::len);
+    while (1..ROW).contains(&len)
+        && let Some(more) = stream.try_next()
+    {
+        len += more.len();
+        row.push(more);
+    }
+    Ok(row)
 }
