@@ -183,6 +183,9 @@ class ObjectReader(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill `buffer` from where the reader stands; how many bytes, fewer than asked for only at the end.
 
+        Args:
+            buffer: writable and contiguous.
+
         Raises:
             ValueError: the reader is closed.
             ObjectChangedError: the object is another one than was opened.
@@ -201,7 +204,11 @@ class ObjectReader(io.RawIOBase):
         return rest
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Stand at `offset` from the beginning, from here (1) or from the end (2); where that is.
+        """Stand somewhere else; where that is.
+
+        Args:
+            offset: bytes, of which kind `whence` says.
+            whence: from the beginning (0), from here (1) or from the end (2).
 
         Raises:
             ValueError: before the beginning, or another `whence`.

@@ -12,6 +12,8 @@ use crate::config::{AUTO_PART, check_part_size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::adapt::Adaption;
 use crate::ops::engine::{Engine, unless_late};
+use crate::ops::late::Lateness;
+use crate::ops::open_part::open_part;
 use crate::ops::pace::{Meter, Pace};
 use crate::ops::report::{TransferReport, Verification};
 use crate::ops::span::{First, first};
@@ -124,12 +126,13 @@ impl Run<'_> {
         let mut pace = Pace::new(config.pace_window, config.worth_splitting);
         let mut plan = Plan::new(part_size);
         plan.add(came..all.end);
+        let lateness = Arc::new(Lateness::new(config.late_after));
         let receive = |range: Range<u64>, pace: &mut Pace| {
             let meter = Meter::new(Arc::new(Extent::new(range.clone())));
             pace.started(meter.clone(), false);
             let summing = Summing::new(stored.wanted().clone(), false, range.start);
             let (region, progress) = (region.clone(), self.progress.clone());
-            Receiver { region, base: all.start, meter, summing, progress }
+            Receiver { region, base: all.start, meter, summing, progress, lateness: lateness.clone() }
         };
         let to = receive(start..came, &mut pace);
         tasks.spawn(async move {
@@ -154,7 +157,8 @@ impl Run<'_> {
                     let (client, identity) = (self.engine.client.clone(), identity.clone());
                     tasks.spawn(async move {
                         let _permit = permit_now;
-                        to.receive(ObjectBody::open_pinned(client, get, identity).await?).await
+                        let body = open_part(&client, &get, &identity, &to.lateness).await?;
+                        to.receive(body).await
                     });
                 }
                 () = adaption.tick() => {
@@ -222,10 +226,12 @@ struct Receiver {
     meter: Arc<Meter>,
     summing: Summing,
     progress: Arc<Progress>,
+    lateness: Arc<Lateness>,
 }
 
 impl Receiver {
     async fn receive(mut self, mut body: ObjectBody) -> Result<Came> {
+        let began = Instant::now();
         loop {
             let at = body.position();
             let chunk = tokio::select! {
@@ -246,6 +252,7 @@ impl Receiver {
             self.progress.add_durable(len);
             self.meter.received(len);
         }
+        self.lateness.ended(body.position() - body.range().0, began.elapsed());
         Ok(Came { sums: self.summing.finish(), attempts: body.attempts() })
     }
 }

@@ -17,6 +17,7 @@ mod late;
 mod load;
 pub mod manage;
 mod multipart;
+mod open_part;
 mod pace;
 pub mod part_file;
 pub mod pipe;

@@ -7,10 +7,11 @@
 //! ```
 //!
 //! Nothing runs between two calls of `next` but the parts of the window, so a consumer that stops reading stops the
-//! requests, and one that drops the stream cancels them. A part far slower than its peers asks again over a new connection.
+//! requests, and one that drops the stream cancels them. A part far slower than its peers, or without an answer, asks again over a new connection.
 //! What was given out cannot be taken back: every later error says how much that was, and a checksum that is wrong shows
 //! behind the last byte.
 
+mod end;
 mod part;
 
 use std::collections::VecDeque;
@@ -26,12 +27,12 @@ use crate::config::{AUTO_PART, check_part_size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::adapt::Adaption;
 use crate::ops::engine::{Engine, unless_late};
+use crate::ops::late::Lateness;
 use crate::ops::pace::{Meter, Pace};
-use crate::ops::report::{TransferReport, Verification};
+use crate::ops::report::Verification;
 use crate::ops::span::{First, Span, first};
-use crate::ops::stored::{StoredSum, Verify, require};
+use crate::ops::stored::{StoredSum, Verify};
 use crate::ops::sums::{RangeSums, Summing};
-use crate::ops::verdict::{Passed, verdict};
 use crate::progress::{Cancel, Progress};
 use crate::s3::body::ObjectBody;
 use crate::s3::client::{GetRequest, ObjectRef};
@@ -87,6 +88,7 @@ pub struct OrderedStream {
     share: Option<Arc<Share>>,
     adaption: Adaption,
     pace: Pace,
+    lateness: Arc<Lateness>,
     stored: StoredSum,
     sums: RangeSums,
     /// Over what is given out, where one answer brings all of it and nobody knows yet what it will be compared with.
@@ -142,6 +144,7 @@ impl OrderedStream {
             share: Some(share),
             adaption,
             pace: Pace::new(config.pace_window, config.worth_splitting),
+            lateness: Arc::new(Lateness::new(config.late_after)),
             stored,
             sums: RangeSums::default(),
             hashers: Vec::new(),
@@ -210,6 +213,7 @@ impl OrderedStream {
             meter,
             summing: Summing::new(self.stored.wanted().clone(), false, range.start),
             progress: self.progress.clone(),
+            lateness: self.lateness.clone(),
         };
         self.planned = range.end;
         let source = body.map_or_else(
@@ -243,23 +247,6 @@ impl OrderedStream {
     /// The offset in the object of the next byte.
     pub fn position(&self) -> u64 {
         self.start + self.given
-    }
-
-    pub fn report(&self) -> Option<TransferReport> {
-        let verified = self.verified.clone()?;
-        Some(TransferReport {
-            bytes: self.given,
-            seconds: self.started.elapsed().as_secs_f64(),
-            etag: self.identity.etag.clone(),
-            version_id: self.identity.version_id.clone(),
-            parts: self.parts,
-            attempts: self.attempts,
-            resumed_bytes: 0,
-            verified,
-            last_modified: self.identity.last_modified,
-            content_type: self.identity.content_type.clone(),
-            storage_class: self.identity.storage_class.clone(),
-        })
     }
 
     /// The next bytes, as they came; `None` once all were given and the checksum was compared. May be dropped and called
@@ -380,30 +367,6 @@ impl OrderedStream {
         self.parts += 1;
         self.attempts += end.attempts;
         self.sums.merge(end.sums, self.stored.wanted().get());
-        Ok(())
-    }
-
-    async fn finish(&mut self) -> Result<()> {
-        if self.end.is_none() {
-            self.identity.size = self.given;
-        }
-        let size = self.size().unwrap_or(self.given);
-        if self.given != size {
-            return Err(Error::integrity(format!("{} of {size} bytes came", self.given)));
-        }
-        let verified = if self.request.span.is_all() {
-            let hashes = std::mem::take(&mut self.hashers).into_iter().map(ShaHasher::finish).collect();
-            let passed = Passed { sums: std::mem::take(&mut self.sums), hashes };
-            let of = (&self.engine.client, &self.request.object);
-            verdict(self.request.verify, &passed, &mut self.stored, of, &self.identity).await?
-        } else if self.request.verify == Verify::Require {
-            return Err(require("a checksum is of the whole object, not of a range"));
-        } else {
-            Verification::Length("a range has no checksum".into())
-        };
-        self.verified = Some(verified);
-        self.share = None;
-        self.progress.object_done();
         Ok(())
     }
 }

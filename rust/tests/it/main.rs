@@ -27,6 +27,7 @@ mod redirects;
 mod resume;
 mod resume_upload;
 mod retries;
+mod stream;
 mod support;
 mod throttle;
 mod tls;

@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::config::{BUFFER_SIZE, KIB};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ops::late::Lateness;
+use crate::ops::open_part::open_part;
 use crate::ops::pace::Meter;
 use crate::ops::sums::{RangeSums, Summing};
 use crate::ops::tasks::Tasks;
@@ -71,6 +73,7 @@ pub(super) struct Along {
     pub meter: Arc<Meter>,
     pub summing: Summing,
     pub progress: Arc<Progress>,
+    pub lateness: Arc<Lateness>,
 }
 
 pub(super) struct Part {
@@ -147,10 +150,11 @@ fn kib(bytes: u64) -> u32 {
 }
 
 async fn receive(source: Source, along: Along, queue: Queue) -> Result<PartEnd> {
-    let Along { meter, mut summing, progress } = along;
+    let Along { meter, mut summing, progress, lateness } = along;
+    let began = Instant::now();
     let mut body = match source {
         Source::Body(body) => *body,
-        Source::Range { client, get, identity } => ObjectBody::open_pinned(client, *get, *identity).await?,
+        Source::Range { client, get, identity } => open_part(&client, &get, &identity, &lateness).await?,
     };
     loop {
         let chunk = tokio::select! {
@@ -167,6 +171,7 @@ async fn receive(source: Source, along: Along, queue: Queue) -> Result<PartEnd> 
         meter.received(chunk.len() as u64);
         queue.send(chunk).await?;
     }
+    lateness.ended(body.position() - body.range().0, began.elapsed());
     Ok(PartEnd { sums: summing.finish(), attempts: body.attempts() })
 }
 

@@ -22,6 +22,9 @@ pub mod sync;
 pub mod buffers;
 #[path = "../../../src/python/per_process.rs"]
 pub mod per_process;
+#[cfg_attr(not(test), allow(dead_code, reason = "what fills memory is not compiled here"))]
+#[path = "../../../src/transfer/region.rs"]
+pub mod region;
 
 #[cfg(test)]
 mod canary;

@@ -56,3 +56,22 @@ fn a_cell_is_filled_by_many() {
     let got: Vec<u8> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     assert!(got.iter().all(|value| *value == got[0]), "{got:?}");
 }
+
+/// What is behind the fence stays as it is, whoever still writes.
+#[test]
+fn a_region_is_closed_while_threads_write() {
+    let filling = crate::region::Filling::new(4096).unwrap();
+    let threads: Vec<_> = (0..THREADS)
+        .map(|number| {
+            let region = filling.region().clone();
+            thread::spawn(move || {
+                let mut written = 0;
+                while written < ROUNDS && region.write(u64::from(number) * 100, &[number; 100]).unwrap() {
+                    written += 1;
+                }
+            })
+        })
+        .collect();
+    drop(filling);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
