@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from s3z import _core, _progress
 from s3z._config import check_part_size, one_of
-from s3z._exceptions import ConfigError
+from s3z._exceptions import ConfigError, S3zError
 from s3z._transfers import common, object_uri
 from s3z._types import StreamResult
 from s3z._units import MIB
@@ -97,7 +97,7 @@ class ByteStream:
             try:
                 self._end()
             except BaseException as error:
-                if not chunk:
+                if not chunk or not isinstance(error, S3zError):
                     self.close()
                     raise
                 self._failure = error  # behind the last byte

@@ -17,7 +17,7 @@ use crate::ops::open_part::open_part;
 use crate::ops::pace::{Meter, Pace};
 use crate::ops::report::{TransferReport, Verification};
 use crate::ops::span::{First, first};
-use crate::ops::stored::{StoredSum, Verify, require};
+use crate::ops::stored::{StoredSum, Verify, is_refusal, require};
 use crate::ops::stream::StreamRequest;
 use crate::ops::sums::{RangeSums, Summing};
 use crate::ops::tasks::Tasks;
@@ -51,12 +51,15 @@ pub async fn into_memory(
     cancel: &Cancel,
 ) -> Result<TransferReport> {
     let named = |error: Error| error.with_object(&request.object.bucket, &request.object.key);
+    if request.verify == Verify::Require && !request.span.is_all() {
+        return Err(named(require("a checksum is of the whole object, not of a range")));
+    }
     let started = Instant::now();
     let mut anew = false;
     loop {
         let run = Run { engine, request, progress: &progress, cancel, started, anew };
         match run.go(place).await {
-            Err(error) if error.kind() == ErrorKind::Integrity && !anew => {
+            Err(error) if error.kind() == ErrorKind::Integrity && !anew && !is_refusal(&error) => {
                 anew = true;
                 progress.restart();
             }
@@ -197,8 +200,6 @@ impl Run<'_> {
         let verified = if self.request.span.is_all() {
             let of = (&self.engine.client, &self.request.object);
             verdict(self.request.verify, &passed, stored, of, &identity).await?
-        } else if self.request.verify == Verify::Require {
-            return Err(require("a checksum is of the whole object, not of a range"));
         } else {
             Verification::Length("a range has no checksum".into())
         };

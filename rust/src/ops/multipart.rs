@@ -231,7 +231,6 @@ impl Multipart {
             headers: conditions.to_vec(),
         };
         let stored = complete(&self.client, &completed, self.write_id.as_deref()).await?;
-        self.ended().await;
         let count = u32::try_from(sent.len()).unwrap_or(u32::MAX);
         let all_echoed = sent.iter().all(|sent| sent.echoed);
         let ours = whole.or_else(|| sent.first().and_then(|sent| sent.digest));
@@ -241,8 +240,8 @@ impl Multipart {
         Ok(Assembled { stored, parts: count, attempts, resumed_bytes, verified })
     }
 
-    /// The store has nothing of it any more, but the object perhaps.
-    async fn ended(&self) {
+    /// The store has nothing of it any more, but the object perhaps. Not under a deadline: the object is there.
+    pub async fn ended(&self) {
         self.progress.set_unfinished(None);
         if let Some(noted) = &self.noted {
             noted.forget().await;

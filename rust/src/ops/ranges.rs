@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::config::MIB;
-use crate::error::{Error, Result};
-use crate::ops::engine::{Engine, unless_cancelled};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ops::engine::{Engine, unless_late};
 use crate::ops::into_memory::{Place, into_memory};
 use crate::ops::span::Span;
 use crate::ops::stream::StreamRequest;
@@ -93,17 +94,26 @@ pub async fn get_groups(
     let mut tasks = Tasks::new();
     let mut groups = groups.into_iter();
     let Some(first) = groups.next() else { return Ok(fetched) };
+    let late = request.deadline.map(|limit| Instant::now() + limit);
     let (memory, report) = get(engine, &of(&request, &first), Arc::default(), cancel).await?;
     fetched.push(Fetched { group: first, memory: Arc::new(memory) });
+    let version = (report.etag.clone(), report.version_id);
     request.if_match = report.etag.filter(|etag| !etag.starts_with("W/")).or(request.if_match);
     let outcome = async {
         for group in groups.by_ref() {
             if tasks.len() >= AT_ONCE {
                 fetched.extend(tasks.next().await.transpose()?);
             }
+            request.deadline = late.map(|late| late.saturating_duration_since(Instant::now()));
             let (engine, request, cancel) = (engine.clone(), of(&request, &group), cancel.clone());
+            let version = version.clone();
             tasks.spawn(async move {
-                let (memory, _) = get(&engine, &request, Arc::default(), &cancel).await?;
+                let (memory, report) = get(&engine, &request, Arc::default(), &cancel).await?;
+                if (report.etag, report.version_id) != version {
+                    let (object, text) = (&request.object, "the object changed while it was read");
+                    let error = Error::new(ErrorKind::ObjectChanged, text);
+                    return Err(error.with_object(&object.bucket, &object.key));
+                }
                 Ok(Fetched { group, memory: Arc::new(memory) })
             });
         }
@@ -112,7 +122,7 @@ pub async fn get_groups(
         }
         Ok::<(), Error>(())
     };
-    let ended = unless_cancelled(cancel, outcome).await;
+    let ended = unless_late(cancel, late, "get", outcome).await;
     tasks.stop().await;
     ended.map(|()| fetched)
 }

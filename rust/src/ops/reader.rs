@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::config::{KIB, MIB};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ops::engine::{Engine, unless_cancelled};
 use crate::ops::span::Span;
 use crate::ops::stored::Verify;
@@ -93,12 +93,16 @@ impl ObjectReader {
         let follows = at.checked_sub(self.last).is_some_and(|gap| gap <= NEAR) && (self.last > 0 || self.ahead > 0);
         self.ahead = if follows { (self.ahead * 2).clamp(2 * LEAST, 2 * STREAM) } else { LEAST };
         if (follows && self.ahead >= STREAM) || len >= STREAM {
-            self.open_stream(at, if follows { None } else { Some(at + len) }).await?;
+            match self.open_stream(at, if follows { None } else { Some(at + len) }).await {
+                // As many streams are open as may be: then without one.
+                Err(error) if error.kind() == ErrorKind::Config => {}
+                opened => opened?,
+            }
             if let Some(bytes) = self.in_stream(at, len).await? {
                 return Ok(bytes);
             }
         }
-        let stop = self.identity.size.min(at + len.max(self.ahead));
+        let stop = self.identity.size.min(at + len.min(2 * STREAM).max(self.ahead));
         self.block = (at, self.fetch(at, stop).await?);
         self.in_block(at, len).ok_or_else(|| Error::integrity("the range came without bytes"))
     }
@@ -145,6 +149,11 @@ impl ObjectReader {
     async fn open_stream(&mut self, at: u64, stop: Option<u64>) -> Result<()> {
         let request = StreamRequest { span: Span::Between { start: at, stop }, ..self.request.clone() };
         let stream = OrderedStream::open(&self.engine, request, Arc::default(), &self.cancel).await?;
+        // Where nothing pins the version, it is compared.
+        let (now, then) = (stream.identity(), &self.identity);
+        if (&now.etag, &now.version_id, now.size) != (&then.etag, &then.version_id, then.size) {
+            return Err(Error::new(ErrorKind::ObjectChanged, "the object is another one than was opened"));
+        }
         (self.stream, self.rest, self.block) = (Some(stream), Bytes::new(), (0, Bytes::new()));
         Ok(())
     }

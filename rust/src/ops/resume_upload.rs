@@ -58,7 +58,11 @@ pub async fn find(
                 let parts = listed.into_iter().map(|part| (part.number, part)).collect();
                 return Ok(Some(Begun { upload, part_size: note.part_size, parts: Arc::new(parts) }));
             }
-            Err(error) if error.code() == Some("NoSuchUpload") => noted.forget().await,
+            Err(error) if error.kind() == ErrorKind::NotFound && error.code() != Some("NoSuchBucket") => {
+                noted.forget().await;
+            }
+            // Who may not look cannot go on, but may begin anew.
+            Err(error) if error.kind() == ErrorKind::AccessDenied => {}
             Err(error) => return Err(error),
         }
     }
@@ -68,7 +72,9 @@ pub async fn find(
 /// Whether an upload that failed so may be gone on with.
 pub fn is_worth_keeping(error: &Error) -> bool {
     use ErrorKind::{AlreadyExists, Config, Integrity, NotFound, ObjectChanged};
-    !matches!(error.kind(), Integrity | AlreadyExists | ObjectChanged | NotFound | Config)
+    // One whose outcome is unknown names the upload, which is gone.
+    error.upload_id().is_none()
+        && !matches!(error.kind(), Integrity | AlreadyExists | ObjectChanged | NotFound | Config)
 }
 
 /// The part as it is at the store, if that is what was read.

@@ -20,9 +20,16 @@ pub enum Verify {
     Off,
 }
 
+const REFUSAL: &str = "verify is \"require\", but ";
+
 /// A typed refusal where `require` finds nothing to compare with.
 pub fn require(why: &str) -> Error {
-    Error::new(ErrorKind::Integrity, format!("verify is \"require\", but {why}"))
+    Error::new(ErrorKind::Integrity, format!("{REFUSAL}{why}"))
+}
+
+/// Whether it is one: other bytes would be refused as well.
+pub fn is_refusal(error: &Error) -> bool {
+    error.message().starts_with(REFUSAL)
 }
 
 /// The question and, once it came, the answer.

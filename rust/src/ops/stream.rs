@@ -31,13 +31,14 @@ use crate::ops::late::Lateness;
 use crate::ops::pace::{Meter, Pace};
 use crate::ops::report::Verification;
 use crate::ops::span::{First, Span, first};
-use crate::ops::stored::{StoredSum, Verify};
+use crate::ops::stored::{StoredSum, Verify, require};
 use crate::ops::sums::{RangeSums, Summing};
 use crate::progress::{Cancel, Progress};
 use crate::s3::body::ObjectBody;
 use crate::s3::client::{GetRequest, ObjectRef};
 use crate::s3::object::{ObjectIdentity, StoredChecksum};
 use crate::transfer::extent::Extent;
+use crate::transfer::scheduler::OneRequest;
 use crate::transfer::shares::{LEAST, Share};
 use part::{Along, Grant, PATIENCE, Part, Source, grant, next_range};
 
@@ -116,6 +117,9 @@ impl OrderedStream {
         if request.max_concurrency == Some(0) {
             return Err(named(Error::config("max_concurrency must be at least 1")));
         }
+        if request.verify == Verify::Require && !request.span.is_all() {
+            return Err(named(require("a checksum is of the whole object, not of a range")));
+        }
         let started = Instant::now();
         let share = engine.shares.open().map_err(named)?;
         let adaption = Adaption::new(&engine.client, config, request.max_concurrency);
@@ -172,6 +176,7 @@ impl OrderedStream {
         let len = share.room(self.part_size).unwrap_or(LEAST);
         let grant = grant(self.adaption.gate.clone(), self.engine.scheduler.clone(), share, len).await;
         let len = (!is_one).then_some(grant.len);
+        let request = self.engine.scheduler.request().await;
         let body = match first(&self.engine.client, &self.get, self.request.span, len).await? {
             First::Body(body) => body,
             First::Empty(identity) => {
@@ -201,12 +206,12 @@ impl OrderedStream {
         if let Some(size) = self.size() {
             self.progress.set_total(size);
         }
-        self.spawn(grant, start..self.planned, Some(body));
+        self.spawn(grant, start..self.planned, Some((body, request)));
         self.read_ahead().await;
         Ok(())
     }
 
-    fn spawn(&mut self, grant: Grant, range: Range<u64>, body: Option<Box<ObjectBody>>) {
+    fn spawn(&mut self, grant: Grant, range: Range<u64>, body: Option<(Box<ObjectBody>, OneRequest)>) {
         let meter = Meter::new(Arc::new(Extent::new(range.clone())));
         self.pace.started(meter.clone(), false);
         let along = Along {
@@ -218,11 +223,12 @@ impl OrderedStream {
         self.planned = range.end;
         let source = body.map_or_else(
             || Source::Range {
+                scheduler: self.engine.scheduler.clone(),
                 client: self.engine.client.clone(),
                 get: Box::new(GetRequest { range: Some(range), ..self.get.clone() }),
                 identity: Box::new(self.identity.clone()),
             },
-            Source::Body,
+            |(body, request)| Source::Body(body, request),
         );
         self.window.push_back(Part::start(grant, source, along));
     }
@@ -292,14 +298,12 @@ impl OrderedStream {
 
     /// Ends what is under way; when it returns, nothing of it runs any more, and nothing more is given.
     pub async fn stop(&mut self) {
-        self.granting = None;
+        (self.is_stopped, self.share, self.granting) = (true, None, None);
         for part in &mut self.window {
             part.stop().await;
         }
         self.window.clear();
         self.stored.stop().await;
-        self.share = None;
-        self.is_stopped = true;
     }
 
     async fn advance(&mut self) -> Result<Option<Bytes>> {

@@ -97,11 +97,19 @@ pub async fn check(engine: &Engine) -> Result<()> {
 
 /// What was left at this client's endpoint, the oldest first. Whoever has a note has the upload.
 pub async fn left(engine: &Engine) -> Result<Vec<(Noted, Note)>> {
+    left_of(engine, None).await
+}
+
+/// The same of one object alone, by bucket and key.
+async fn left_of(engine: &Engine, object: Option<(String, String)>) -> Result<Vec<(Noted, Note)>> {
     let Some(journal) = engine.journal.clone() else { return Ok(Vec::new()) };
     let (lane, endpoint) = (engine.lanes.pick(), endpoint(engine));
-    let left = lane.call(move || Journal::left(&journal)).await?;
-    let ours = left.into_iter().filter(|(_, note)| note.endpoint == endpoint);
-    Ok(ours.map(|(held, note)| (Noted { held: Arc::new(held), lane: lane.clone() }, note)).collect())
+    let wanted = move |note: &Note| {
+        let is_it = |(bucket, key): &(String, String)| (bucket, key) == (&note.bucket, &note.key);
+        note.endpoint == endpoint && object.as_ref().is_none_or(is_it)
+    };
+    let left = lane.call(move || Journal::left(&journal, wanted)).await?;
+    Ok(left.into_iter().map(|(held, note)| (Noted { held: Arc::new(held), lane: lane.clone() }, note)).collect())
 }
 
 /// Uploads of one file to one object that were left: those that may be gone on with, and those that cannot.
@@ -114,10 +122,7 @@ pub struct OfFile {
 pub async fn of_file(engine: &Engine, new: &NewUpload, origin: Origin, part_size: Option<u64>) -> Result<OfFile> {
     let wanted = describe(engine, new, origin);
     let mut found = OfFile { usable: Vec::new(), stale: Vec::new() };
-    for (noted, note) in left(engine).await? {
-        if (&note.bucket, &note.key) != (&wanted.bucket, &wanted.key) {
-            continue;
-        }
+    for (noted, note) in left_of(engine, Some((wanted.bucket.clone(), wanted.key.clone()))).await? {
         let (Some((path, identity)), Some((wanted_path, wanted_identity))) = (&note.source, &wanted.source) else {
             continue;
         };
@@ -137,9 +142,7 @@ pub async fn of_file(engine: &Engine, new: &NewUpload, origin: Origin, part_size
 pub async fn forget(engine: &Engine, upload: &UploadRef) {
     let Ok(left) = left(engine).await else { return };
     for (noted, note) in left {
-        if (&note.bucket, &note.key) == (&upload.object.bucket, &upload.object.key)
-            && note.upload_id == upload.upload_id
-        {
+        if note.upload_id == upload.upload_id {
             noted.forget().await;
         }
     }

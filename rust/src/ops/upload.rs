@@ -108,7 +108,10 @@ impl Run<'_> {
         let outcome = self.guard(self.send_and_complete(&upload, &mut tasks)).await;
         tasks.stop().await;
         match outcome {
-            Ok(assembled) => Ok(self.report(assembled)),
+            Ok(assembled) => {
+                upload.ended().await;
+                Ok(self.report(assembled))
+            }
             Err(error) => Err(self.keep_or_abort(&upload, error).await),
         }
     }

@@ -137,6 +137,15 @@ pub fn open_stream<'py>(
     Ok((opened, facts))
 }
 
+impl Drop for Stream {
+    /// A forked child leaves what the parent's threads may hold locks of alone (Y3).
+    fn drop(&mut self) {
+        if self.pid != std::process::id() {
+            std::mem::forget(self.slot.clone());
+        }
+    }
+}
+
 #[pymethods]
 impl Stream {
     /// The next `len` bytes, fewer at the end; nothing after it.
@@ -216,6 +225,15 @@ pub fn open_reader<'py>(
     })?;
     let facts = facts(py, Some(opened.identity().size), opened.identity())?;
     Ok((Reader { slot: Arc::new(tokio::sync::Mutex::new(opened)), pid: std::process::id() }, facts))
+}
+
+impl Drop for Reader {
+    /// A forked child leaves what the parent's threads may hold locks of alone (Y3).
+    fn drop(&mut self) {
+        if self.pid != std::process::id() {
+            std::mem::forget(self.slot.clone());
+        }
+    }
 }
 
 #[pymethods]

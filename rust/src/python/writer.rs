@@ -44,6 +44,15 @@ pub struct Writer {
     pid: u32,
 }
 
+impl Drop for Writer {
+    /// A forked child leaves what the parent's threads may hold locks of alone (Y3).
+    fn drop(&mut self) {
+        if self.pid != std::process::id() {
+            std::mem::forget(self.sink.clone());
+        }
+    }
+}
+
 #[pymethods]
 impl Writer {
     /// Takes all of the data or raises; how many bytes that were.

@@ -80,16 +80,19 @@ impl Journal {
         let fail = |errno| Error::local_errno(&self.directory, errno);
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|_| fail(Errno::IO))?;
-        let name = OsString::from(format!("{:032x}{SUFFIX}", u128::from_ne_bytes(random)));
-        let file = directory.create_new(&name, Mode::RUSR | Mode::WUSR).map_err(fail)?;
+        let number = u128::from_ne_bytes(random);
+        // Under another name until it is locked and complete: whoever looks for notes meanwhile must not take it.
+        let (name, made) =
+            (OsString::from(format!("{number:032x}{SUFFIX}")), OsString::from(format!("{number:032x}.new")));
+        let file = directory.create_new(&made, Mode::RUSR | Mode::WUSR).map_err(fail)?;
         let written = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
-            .and_then(|()| write_all(&file, note.to_text().as_bytes()));
-        let held = Held { directory, name, _file: file };
-        written.map_err(|errno| {
-            held.remove();
-            fail(errno)
-        })?;
-        Ok(held)
+            .and_then(|()| write_all(&file, note.to_text().as_bytes()))
+            .and_then(|()| directory.rename(&made, &name));
+        if let Err(errno) = written {
+            let _ = directory.unlink(&made);
+            return Err(fail(errno));
+        }
+        Ok(Held { directory, name, _file: file })
     }
 
     /// Fails where no note could be written.
@@ -99,8 +102,8 @@ impl Journal {
             .map_err(|errno| Error::local_errno(&self.directory, errno))
     }
 
-    /// What earlier runs left, each locked by its coming back here. Nothing of it was compared with the store.
-    pub fn left(&self) -> Result<Vec<(Held, Note)>> {
+    /// What earlier runs left and `wanted` wants, each locked by its coming back here. Nothing of it was compared with the store.
+    pub fn left(&self, wanted: impl Fn(&Note) -> bool) -> Result<Vec<(Held, Note)>> {
         let Ok(directory) = Directory::open(&self.directory) else { return Ok(Vec::new()) };
         let fail = |errno| Error::local_errno(&self.directory, errno);
         let mut found = Vec::new();
@@ -108,7 +111,7 @@ impl Journal {
             let entry = entry.map_err(fail)?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if name.as_bytes().ends_with(SUFFIX.as_bytes()) {
-                found.extend(take(&directory, name).map_err(fail)?);
+                found.extend(take(&directory, name, &wanted).map_err(fail)?);
             }
         }
         found.sort_by(|(_, one), (_, other)| (one.begun, &one.upload_id).cmp(&(other.begun, &other.upload_id)));
@@ -117,11 +120,13 @@ impl Journal {
 }
 
 /// One note that nobody holds, if it is one.
-fn take(directory: &Directory, name: &OsStr) -> rustix::io::Result<Option<(Held, Note)>> {
+fn take(
+    directory: &Directory,
+    name: &OsStr,
+    wanted: &impl Fn(&Note) -> bool,
+) -> rustix::io::Result<Option<(Held, Note)>> {
     let Ok(file) = directory.open_file(name, OFlags::RDONLY) else { return Ok(None) };
-    let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
-    // Whoever held the lock may have removed the file just now.
-    if !locked || directory.stat(name).is_err() || !is_safe(&rustix::fs::fstat(&file)?) {
+    if !is_safe(&rustix::fs::fstat(&file)?) {
         return Ok(None);
     }
     let mut bytes = Vec::new();
@@ -135,7 +140,14 @@ fn take(directory: &Directory, name: &OsStr) -> rustix::io::Result<Option<(Held,
             Err(errno) => return Err(errno),
         }
     }
-    let Some(note) = std::str::from_utf8(&bytes).ok().and_then(Note::parse) else { return Ok(None) };
+    let note = std::str::from_utf8(&bytes).ok().and_then(Note::parse).filter(|note| wanted(note));
+    let Some(note) = note else { return Ok(None) };
+    // Only what is wanted is locked: others may be looking for theirs.
+    let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+    // Whoever held the lock may have removed the file just now.
+    if !locked || directory.stat(name).is_err() {
+        return Ok(None);
+    }
     let held = Held { directory: directory.try_clone()?, name: name.to_owned(), _file: file };
     Ok(Some((held, note)))
 }
@@ -273,16 +285,16 @@ mod tests {
     fn what_was_left_is_found_and_what_is_under_way_is_not() {
         let place = tempfile::tempdir().unwrap();
         let journal = Journal::new(place.path().join("state/s3z"));
-        assert_eq!(journal.left().unwrap().len(), 0, "nothing yet");
+        assert_eq!(journal.left(|_| true).unwrap().len(), 0, "nothing yet");
         let (one, other) = (journal.write(&note("one")).unwrap(), journal.write(&note("other")).unwrap());
-        assert_eq!(journal.left().unwrap().len(), 0, "both are under way");
+        assert_eq!(journal.left(|_| true).unwrap().len(), 0, "both are under way");
         drop(one);
-        let left = journal.left().unwrap();
+        let left = journal.left(|_| true).unwrap();
         assert_eq!((left.len(), &left[0].1), (1, &note("one")));
-        assert_eq!(journal.left().unwrap().len(), 0, "whoever found it has it");
+        assert_eq!(journal.left(|_| true).unwrap().len(), 0, "whoever found it has it");
         left[0].0.remove();
         drop((left, other));
-        assert_eq!(journal.left().unwrap()[0].1.key, "other");
+        assert_eq!(journal.left(|_| true).unwrap()[0].1.key, "other");
     }
 
     #[test]
@@ -293,7 +305,7 @@ mod tests {
         let path = std::fs::read_dir(place.path().join("s3z")).unwrap().next().unwrap().unwrap().path();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
-        assert_eq!(journal.left().unwrap().len(), 0, "others could have written it");
+        assert_eq!(journal.left(|_| true).unwrap().len(), 0, "others could have written it");
     }
 
     #[test]
@@ -311,7 +323,7 @@ mod tests {
         std::fs::write(place.path().join("file"), "").unwrap();
         let journal = Journal::new(place.path().join("file/s3z"));
         assert!(journal.write(&note("k")).is_err() && journal.check().is_err());
-        assert_eq!(journal.left().unwrap().len(), 0);
+        assert_eq!(journal.left(|_| true).unwrap().len(), 0);
     }
 
     proptest! {

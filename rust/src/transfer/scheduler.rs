@@ -51,6 +51,20 @@ impl Scheduler {
         self.charge(slot, buffers, Some(share)).await
     }
 
+    /// Memory alone, for as long as somebody may take to read what is in it.
+    pub async fn hold(&self, buffers: usize) -> Memory {
+        let kib = self.kib(buffers);
+        let share = self.producers.clone().acquire_many_owned(kib).await;
+        let share = share.expect("the share of producers is never closed");
+        let memory = self.memory.clone().acquire_many_owned(kib).await.expect("the byte budget is never closed");
+        Memory { _memory: memory, _share: share }
+    }
+
+    /// One request alone, while it is under way.
+    pub async fn request(&self) -> OneRequest {
+        OneRequest(self.requests.clone().acquire_owned().await.expect("the request bound is never closed"))
+    }
+
     fn kib(&self, buffers: usize) -> u32 {
         let kib = (buffers * BUFFER_SIZE) as u64 / KIB;
         u32::try_from(kib.min(self.limit / KIB)).unwrap_or(u32::MAX)
@@ -91,6 +105,15 @@ impl Scheduler {
         self.memory.available_permits() as u64 * KIB
     }
 }
+
+/// Part of the byte budget.
+pub struct Memory {
+    _memory: OwnedSemaphorePermit,
+    _share: OwnedSemaphorePermit,
+}
+
+/// The right to one request of the client.
+pub struct OneRequest(#[expect(dead_code, reason = "given back when it is dropped")] OwnedSemaphorePermit);
 
 /// The right to one request and to a number of buffers at a time.
 pub struct Permit {

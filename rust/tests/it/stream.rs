@@ -112,3 +112,32 @@ async fn the_tail_and_what_is_behind_the_end() {
     assert_eq!(behind.kind(), s3z::error::ErrorKind::Config, "{behind}");
     assert_eq!(get(of(Span::Between { start: OBJECT, stop: None })).await.unwrap().0, b"");
 }
+
+/// A stream that nobody reads keeps no request from others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_stream_leaves_requests_to_others() {
+    let world = World::with(|_, client| client.transfer.max_requests = 2);
+    world.server.put_pattern(BUCKET, KEY, OBJECT, SEED);
+    let cancel = Cancel::default();
+    let mut paused = OrderedStream::open(&world.engine, request(), Arc::default(), &cancel).await.unwrap();
+    paused.next().await.unwrap();
+    let wanted = request();
+    let getting = ranges::get(&world.engine, &wanted, Arc::default(), &cancel);
+    let (memory, _) = tokio::time::timeout(HANGS / 3, getting).await.expect("the paused stream has it all").unwrap();
+    assert!(memory == content(OBJECT));
+}
+
+/// `require` is refused before anything is fetched where a range has no checksum, and after one fetch where the store has none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_required_and_is_not_there_is_fetched_once_at_most() {
+    let world = world();
+    let require = StreamRequest { verify: s3z::ops::stored::Verify::Require, ..request() };
+    let part = StreamRequest { span: Span::Tail(5), ..require.clone() };
+    let cancel = Cancel::default();
+    assert!(ranges::get(&world.engine, &part, Arc::default(), &cancel).await.is_err());
+    assert_eq!(world.server.log().len(), 0);
+    world.switch(|switches| switches.no_checksums = true);
+    assert!(ranges::get(&world.engine, &require, Arc::default(), &cancel).await.is_err());
+    until("all were logged", || world.logged("GetObject").len() >= 21).await;
+    assert_eq!(world.logged("GetObject").len(), 21);
+}

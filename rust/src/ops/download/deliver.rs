@@ -49,9 +49,20 @@ async fn pass_on(stream: &mut OrderedStream, target: StreamTarget) -> Result<()>
 pub(in crate::ops) async fn pump(stream: &mut OrderedStream, pipe: &PipeWriter) -> Result<()> {
     let mut row = gather(stream).await?;
     while !row.is_empty() {
-        let (written, next) = tokio::join!(pipe.write_row(row), gather(stream));
-        written?;
-        row = next?;
+        let write = pipe.write_row(row);
+        let next = gather(stream);
+        tokio::pin!(write, next);
+        row = tokio::select! {
+            // Nobody reads any more: what comes next does not matter.
+            written = &mut write => {
+                written?;
+                next.await?
+            }
+            next = &mut next => {
+                write.await?;
+                next?
+            }
+        };
     }
     Ok(())
 }

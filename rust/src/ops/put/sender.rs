@@ -54,6 +54,10 @@ impl Sender {
         self.tasks.stop().await;
         let outcome = match (outcome, self.upload.take()) {
             (Err(error), Some(upload)) => Err(upload.abort(error).await),
+            (Ok(report), Some(upload)) => {
+                upload.ended().await;
+                Ok(report)
+            }
             (outcome, _) => outcome,
         };
         // Parts that nobody will send are let go before anyone hears of the end.
@@ -166,7 +170,6 @@ impl Sender {
         let sent = std::mem::take(&mut self.sent);
         let Some(upload) = &self.upload else { return Err(Error::integrity("no part was sent")) };
         let assembled = upload.complete(sent, size, &self.shared.request.conditions).await?;
-        self.upload = None;
         Ok(self.report(assembled, size))
     }
 

@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::s3::body::ObjectBody;
 use crate::s3::client::{GetRequest, S3Client};
 use crate::s3::object::ObjectIdentity;
-use crate::transfer::scheduler::{Gate, Permit, Scheduler, Slot};
+use crate::transfer::scheduler::{Gate, Memory, OneRequest, Scheduler, Slot};
 use crate::transfer::shares::{Holding, LEAST, Share};
 
 /// How long a stream that holds nothing waits for more than the least that it may always have.
@@ -34,7 +34,7 @@ pub(super) struct Grant {
 struct Held {
     _holding: Holding,
     /// `None`: the least that every stream may hold is charged to nobody.
-    _permit: Option<Arc<Permit>>,
+    _memory: Option<Memory>,
 }
 
 /// Waits until one more request may be in flight and `len` bytes may be held; fewer are granted where others leave no more.
@@ -42,20 +42,18 @@ pub(super) async fn grant(gate: Arc<Gate>, scheduler: Arc<Scheduler>, share: Arc
     let slot = gate.enter().await;
     // Nothing else of this stream can come meanwhile: it asks for one grant at a time.
     let holds_nothing = share.is_empty();
-    let charge = async {
-        let buffers = len.div_ceil(BUFFER_SIZE as u64) as usize;
-        scheduler.acquire_to_fill(Gate::new(1).enter().await, buffers).await
-    };
-    let permit = if holds_nothing { tokio::time::timeout(PATIENCE, charge).await.ok() } else { Some(charge.await) };
-    let len = if permit.is_some() { len } else { len.min(LEAST) };
-    Grant { len, slot, held: Held { _holding: share.hold(len), _permit: permit } }
+    let charge = scheduler.hold(len.div_ceil(BUFFER_SIZE as u64) as usize);
+    let memory = if holds_nothing { tokio::time::timeout(PATIENCE, charge).await.ok() } else { Some(charge.await) };
+    let len = if memory.is_some() { len } else { len.min(LEAST) };
+    Grant { len, slot, held: Held { _holding: share.hold(len), _memory: memory } }
 }
 
 /// Where a part comes from.
 pub(super) enum Source {
-    /// The first answer is there already.
-    Body(Box<ObjectBody>),
+    /// The first answer is there already; its request is under way.
+    Body(Box<ObjectBody>, OneRequest),
     Range {
+        scheduler: Arc<Scheduler>,
         client: S3Client,
         get: Box<GetRequest>,
         identity: Box<ObjectIdentity>,
@@ -152,9 +150,13 @@ fn kib(bytes: u64) -> u32 {
 async fn receive(source: Source, along: Along, queue: Queue) -> Result<PartEnd> {
     let Along { meter, mut summing, progress, lateness } = along;
     let began = Instant::now();
-    let mut body = match source {
-        Source::Body(body) => *body,
-        Source::Range { client, get, identity } => open_part(&client, &get, &identity, &lateness).await?,
+    // Not longer than it is under way: what nobody reads must not keep others from asking.
+    let (mut body, _request) = match source {
+        Source::Body(body, request) => (*body, request),
+        Source::Range { scheduler, client, get, identity } => {
+            let request = scheduler.request().await;
+            (open_part(&client, &get, &identity, &lateness).await?, request)
+        }
     };
     loop {
         let chunk = tokio::select! {
