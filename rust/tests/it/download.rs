@@ -276,7 +276,8 @@ async fn many_downloads_share_one_engine() {
         assert_pattern(&request.destination, SIZE, SEED);
     }
     assert!(world.logged("GetObject").len() == 120);
-    assert!(world.server.connections() <= 12 + 3, "HEADs and at most three ranges at a time");
+    // The server may not have noticed yet that one was closed.
+    until("HEADs and at most three ranges at a time", || world.server.connections() <= 12 + 3).await;
 }
 
 /// Polls all at once, in one task.
