@@ -179,7 +179,10 @@ def _check_count(count: int, least: int, most: int, command: str) -> None:
         wanted = f"at most {most}"
     elif most == MANY:
         wanted = f"at least {least}"
-    raise UsageError(f"expected {wanted} {'argument' if most == 1 else 'arguments'}, got {count}", command)
+    raise UsageError(
+        f"expected {wanted} {'argument' if most == 1 or (most == MANY and least == 1) else 'arguments'}, got {count}",
+        command,
+    )
 
 
 def parse(tokens: list[str]) -> Parsed:
