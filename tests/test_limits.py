@@ -208,9 +208,10 @@ class TestAddressSpace:
             assert outcome.status == -signal.SIGABRT, outcome
             for left in leftovers(out):
                 os.unlink(left)
-            failed = [int(size) for size in re.findall(r"memory allocation of (\d+) bytes failed", outcome.stderr)]
-            assert failed, outcome
-            assert failed[0] < MIB // 2, f"a buffer was asked for as if it could not be refused: {outcome}"
+            # Two threads may fail at once, and their lines then lie within each other.
+            assert "memory allocation of" in outcome.stderr, outcome
+            sizes = [int(size) for size in re.findall(r"\d+", outcome.stderr)]
+            assert max(sizes) < MIB // 2, f"a buffer was asked for as if it could not be refused: {outcome}"
         assert (out / "k").read_bytes() == b"old"
 
     def test_explicit_limit_fits_where_the_default_might_not(self, fake_s3: FakeS3, out: Path) -> None:
