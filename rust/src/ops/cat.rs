@@ -12,22 +12,18 @@ use crate::ops::engine::{Engine, unless_cancelled};
 use crate::ops::stream::{OrderedStream, StreamRequest};
 use crate::ops::tasks::Tasks;
 use crate::progress::{Cancel, Progress};
-use crate::transfer::descriptor::duplicate;
+use crate::transfer::descriptor::{duplicate, enlarge};
 use crate::transfer::destination::{Target, file_type};
 use crate::transfer::pipe_writer::PipeWriter;
 
 /// Objects that are begun before it is their turn.
 const AHEAD: u64 = 4;
 
-/// More of a pipe's own buffer means fewer switches between its two ends.
-const PIPE_SIZE: usize = 1 << 20;
-
 /// The open descriptor `number` as something to write to, in order.
 pub async fn open(number: RawFd, name: PathBuf) -> Result<PipeWriter> {
     let local = |errno| Error::local_errno(&name, errno);
     let copy = duplicate(number).map_err(local)?;
-    // Larger where the system allows it; as it is where it does not, or where it is no pipe.
-    let _ = rustix::pipe::fcntl_setpipe_size(&copy, PIPE_SIZE);
+    enlarge(&copy);
     if file_type(&rustix::fs::fstat(&copy).map_err(local)?) == rustix::fs::FileType::Socket {
         return PipeWriter::on(copy, name);
     }

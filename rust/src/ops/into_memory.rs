@@ -15,7 +15,7 @@ use crate::ops::engine::{Engine, unless_late};
 use crate::ops::late::Lateness;
 use crate::ops::open_part::open_part;
 use crate::ops::pace::{Meter, Pace};
-use crate::ops::report::{TransferReport, Verification};
+use crate::ops::report::{Moved, TransferReport};
 use crate::ops::span::{First, first};
 use crate::ops::stored::{StoredSum, Verify, is_refusal, require};
 use crate::ops::stream::StreamRequest;
@@ -197,26 +197,10 @@ impl Run<'_> {
         passed: Passed,
         stored: &mut StoredSum,
     ) -> Result<TransferReport> {
-        let verified = if self.request.span.is_all() {
-            let of = (&self.engine.client, &self.request.object);
-            verdict(self.request.verify, &passed, stored, of, &identity).await?
-        } else {
-            Verification::Length("a range has no checksum".into())
-        };
+        let verified = verdict(self.request, &passed, stored, &self.engine.client, &identity).await?;
         self.progress.object_done();
-        Ok(TransferReport {
-            bytes,
-            seconds: self.started.elapsed().as_secs_f64(),
-            etag: identity.etag,
-            version_id: identity.version_id,
-            parts,
-            attempts,
-            resumed_bytes: 0,
-            verified,
-            last_modified: identity.last_modified,
-            content_type: identity.content_type,
-            storage_class: identity.storage_class,
-        })
+        let moved = Moved { parts, attempts, resumed_bytes: 0 };
+        Ok(TransferReport::of_read(identity, bytes, self.started, moved, verified))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which part of an upload takes much longer than its peers, and whether it may be sent again (#48); pure.
+//! Which part of an upload takes much longer than its peers, and whether it may be sent again (#48); pure but for the wait that asks it.
 //!
 //! A part is late after four times what its peers took, or took for as many bytes if it is larger, and never before some seconds. It is then sent again over
 //! another connection, and the first try is given up. That may cost a twentieth of what was sent, so where everything
@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A part is late beyond so many times the median of its peers.
 const LATE: f64 = 4.0;
@@ -16,7 +16,11 @@ const REMEMBERED: usize = 16;
 /// One of so many bytes may be sent again; one part always.
 const BUDGET: u64 = 20;
 
-/// What the parts of one upload tell of each other.
+/// How often it is looked whether one is late, and how often the same one may be.
+const LOOK: Duration = Duration::from_millis(100);
+const MAX_GIVEN_UP: u32 = 2;
+
+/// What the parts of one transfer tell of each other.
 #[derive(Debug)]
 pub struct Lateness {
     /// No part is late before.
@@ -47,8 +51,21 @@ impl Lateness {
         }
     }
 
+    /// Returns when a part of `len` bytes that began then is late and may be sent again; never for one that was given up twice.
+    pub async fn late(&self, len: u64, began: Instant, given_up: u32) {
+        if given_up >= MAX_GIVEN_UP {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if self.pay(len, began.elapsed()) {
+                return;
+            }
+        }
+    }
+
     /// Whether a part of `len` bytes that has taken so long is late and may be sent again; if so, that is paid.
-    pub fn pay(&self, len: u64, took: Duration) -> bool {
+    fn pay(&self, len: u64, took: Duration) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.took.len() < MIN_PEERS || took < self.least {
             return false;

@@ -23,9 +23,6 @@ use crate::s3::xml::CompletedPart;
 const ABORT_LIMIT: Duration = Duration::from_secs(5);
 const ABORT_LIMIT_CANCELLED: Duration = Duration::from_secs(2);
 const ABORT_ROUNDS: u32 = 3;
-/// How often it is looked whether a part is late, and how often one part may be.
-const LOOK: Duration = Duration::from_millis(100);
-const MAX_GIVEN_UP: u32 = 2;
 
 /// An upload that is being created: whoever stops waiting for it learns its id yet, to abort it.
 pub struct Creating {
@@ -192,14 +189,6 @@ impl Multipart {
                 fresh_connection: given_up > 0,
             };
             let began = Instant::now();
-            let late = async {
-                loop {
-                    tokio::time::sleep(LOOK).await;
-                    if given_up < MAX_GIVEN_UP && self.lateness.pay(len, began.elapsed()) {
-                        return;
-                    }
-                }
-            };
             tokio::select! {
                 biased;
                 stored = self.client.upload_part(upload) => {
@@ -207,7 +196,7 @@ impl Multipart {
                     self.lateness.ended(len, began.elapsed());
                     return Ok(Stored { attempts: stored.attempts + given_up, ..stored });
                 }
-                () = late => given_up += 1,
+                () = self.lateness.late(len, began, given_up) => given_up += 1,
             }
         }
     }

@@ -3,17 +3,13 @@
 //! A range that brings bytes, but slowly, is `pace.rs`'s; one that brings none yet has no pace to be judged by.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::error::Result;
 use crate::ops::late::Lateness;
 use crate::s3::body::ObjectBody;
 use crate::s3::client::{GetRequest, S3Client};
 use crate::s3::object::ObjectIdentity;
-
-/// How often it is looked whether an answer is late, and how often one may be.
-const LOOK: Duration = Duration::from_millis(100);
-const MAX_GIVEN_UP: u32 = 2;
 
 /// Opens the range of `get`, of that version; `lateness` knows how long whole ranges took.
 pub async fn open_part(
@@ -26,19 +22,11 @@ pub async fn open_part(
     let mut given_up = 0;
     loop {
         let began = Instant::now();
-        let late = async {
-            loop {
-                tokio::time::sleep(LOOK).await;
-                if given_up < MAX_GIVEN_UP && lateness.pay(len, began.elapsed()) {
-                    return;
-                }
-            }
-        };
         let get = GetRequest { fresh_connection: get.fresh_connection || given_up > 0, ..get.clone() };
         tokio::select! {
             biased;
             opened = ObjectBody::open_pinned(client.clone(), get, identity.clone()) => return opened,
-            () = late => given_up += 1,
+            () = lateness.late(len, began, given_up) => given_up += 1,
         }
     }
 }

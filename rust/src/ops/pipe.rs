@@ -18,6 +18,7 @@ use crate::ops::put::{ObjectWriter, PutRequest};
 use crate::ops::report::TransferReport;
 use crate::progress::{Cancel, Progress};
 use crate::transfer::buffers::Buffer;
+use crate::transfer::descriptor::enlarge;
 use crate::transfer::lanes::Lane;
 
 /// A silent producer is asked so often whether it has anything to say.
@@ -25,9 +26,6 @@ const SLICE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// Blocks that are read while the one before them is taken.
 const AHEAD: usize = 2;
-
-/// More of a pipe's own buffer means fewer switches between its two ends.
-const PIPE_SIZE: usize = 1 << 20;
 
 pub struct PipeRequest {
     pub source: OwnedFd,
@@ -62,8 +60,7 @@ pub async fn pipe(
 }
 
 async fn pump(writer: &mut ObjectWriter, source: &Arc<Source>, lane: &Lane) -> Result<()> {
-    // Larger where the system allows it; as it is where it does not, or where it is no pipe.
-    let _ = rustix::pipe::fcntl_setpipe_size(&source.descriptor, PIPE_SIZE);
+    enlarge(&source.descriptor);
     let (empty, to_fill) = crossbeam_channel::unbounded();
     let (full, mut filled) = mpsc::unbounded_channel();
     for _ in 0..AHEAD {

@@ -4,6 +4,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::checksum::Kind;
 use crate::ops::multipart::Assembled;
+use crate::s3::object::ObjectIdentity;
 
 /// What was compared; nothing is called verified that was not (promise 3).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +62,37 @@ pub struct TransferReport {
     pub storage_class: Option<String>,
 }
 
+/// How the bytes of an object came.
+pub struct Moved {
+    pub parts: u32,
+    pub attempts: u32,
+    pub resumed_bytes: u64,
+}
+
 impl TransferReport {
+    /// Of an object, or a range of it, that was read.
+    pub fn of_read(
+        identity: ObjectIdentity,
+        bytes: u64,
+        started: Instant,
+        moved: Moved,
+        verified: Verification,
+    ) -> Self {
+        Self {
+            bytes,
+            seconds: started.elapsed().as_secs_f64(),
+            etag: identity.etag,
+            version_id: identity.version_id,
+            parts: moved.parts,
+            attempts: moved.attempts,
+            resumed_bytes: moved.resumed_bytes,
+            verified,
+            last_modified: identity.last_modified,
+            content_type: identity.content_type,
+            storage_class: identity.storage_class,
+        }
+    }
+
     /// Of an object that was stored.
     pub fn of_upload(assembled: Assembled, bytes: u64, started: Instant) -> Self {
         let Assembled { stored, parts, attempts, resumed_bytes, verified } = assembled;

@@ -4,8 +4,9 @@ use crate::checksum::{Digest, Kind, composite};
 use crate::error::{Error, Result};
 use crate::ops::report::Verification;
 use crate::ops::stored::{StoredSum, Verify, require};
+use crate::ops::stream::StreamRequest;
 use crate::ops::sums::RangeSums;
-use crate::s3::client::{ObjectRef, PartLayout, S3Client};
+use crate::s3::client::{PartLayout, S3Client};
 use crate::s3::object::{ObjectIdentity, StoredChecksum};
 
 /// What the bytes added up to.
@@ -15,14 +16,19 @@ pub struct Passed {
     pub hashes: Vec<Digest>,
 }
 
-/// The comparison; of a mismatch nothing can be mended any more.
+/// The comparison; of a mismatch nothing can be mended any more. That a range is not `require`d to be compared was seen to
+/// before it was asked for.
 pub async fn verdict(
-    verify: Verify,
+    request: &StreamRequest,
     passed: &Passed,
     stored: &mut StoredSum,
-    (client, object): (&S3Client, &ObjectRef),
+    client: &S3Client,
     identity: &ObjectIdentity,
 ) -> Result<Verification> {
+    if !request.span.is_all() {
+        return Ok(Verification::Length("a range has no checksum".into()));
+    }
+    let (verify, object) = (request.verify, &request.object);
     if verify == Verify::Off {
         return Ok(Verification::Length("verification is off".into()));
     }

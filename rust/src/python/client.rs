@@ -10,7 +10,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::convert::{self, ADDRESSING, DIRECT_IO, Options};
+use super::convert::{self, ADDRESSING, DIRECT_IO, Options, VERIFY};
 use super::credentials::signing;
 use super::error::to_python;
 use super::listing::ListPages;
@@ -24,7 +24,6 @@ use crate::ops::download::{DownloadRequest, download};
 use crate::ops::engine::Engine;
 use crate::ops::manage;
 use crate::ops::put::PutRequest;
-use crate::ops::stored::Verify;
 use crate::ops::upload::{UploadRequest, upload};
 use crate::s3::client::{CopyRequest, ListRequest, ObjectRef};
 
@@ -38,7 +37,6 @@ pub struct Client {
 /// A key, and the code and message that say why it was not deleted.
 type DeletedKey = (String, Option<String>, Option<String>);
 
-const VERIFY: [(&str, Verify); 3] = [("auto", Verify::Auto), ("require", Verify::Require), ("off", Verify::Off)];
 const ON_CHANGE: [(&str, bool); 2] = [("error", false), ("restart", true)];
 const DOWNLOAD: [&str; 12] = [
     "version_id",

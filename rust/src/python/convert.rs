@@ -11,6 +11,7 @@ use super::error::{defect, to_python};
 use crate::config::{AddressingStyle, ClientConfig, DirectIo};
 use crate::error::Error;
 use crate::ops::report::TransferReport;
+use crate::ops::stored::Verify;
 use crate::s3::object::{ObjectHead, WRITE_ID};
 
 /// A dictionary of options; None counts as left out, an unknown name is a defect.
@@ -63,6 +64,7 @@ impl<'py> Options<'py> {
     }
 }
 
+pub const VERIFY: [(&str, Verify); 3] = [("auto", Verify::Auto), ("require", Verify::Require), ("off", Verify::Off)];
 pub const DIRECT_IO: [(&str, DirectIo); 3] = [("auto", DirectIo::Auto), ("on", DirectIo::On), ("off", DirectIo::Off)];
 pub const ADDRESSING: [(&str, AddressingStyle); 3] =
     [("auto", AddressingStyle::Auto), ("path", AddressingStyle::Path), ("virtual", AddressingStyle::Virtual)];

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use super::client::Client;
-use super::convert::{self, Options};
+use super::convert::{self, Options, VERIFY};
 use super::error::{check_process, to_python};
 use super::memory::fill;
 use super::runtime::{Watch, wait};
@@ -17,7 +17,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ops::cat;
 use crate::ops::reader::ObjectReader;
 use crate::ops::span::Span;
-use crate::ops::stored::Verify;
 use crate::ops::stream::{OrderedStream, StreamRequest};
 use crate::progress::{Cancel, Progress};
 use crate::s3::client::ObjectRef;
@@ -25,7 +24,6 @@ use crate::s3::object::ObjectIdentity;
 
 const READ: [&str; 9] =
     ["version_id", "if_match", "verify", "part_size", "max_concurrency", "deadline", "start", "stop", "tail"];
-const VERIFY: [(&str, Verify); 3] = [("auto", Verify::Auto), ("require", Verify::Require), ("off", Verify::Off)];
 
 /// What is to be read, and how.
 pub(super) fn stream_request(

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ops::adapt::Adaption;
 use crate::ops::discover::{Resumed, Shape, discover, discover_rest};
 use crate::ops::engine::{Engine, unless_late};
-use crate::ops::report::{TransferReport, Verification};
+use crate::ops::report::{Moved, TransferReport, Verification};
 use crate::ops::stored::{StoredSum, Verify};
 use crate::progress::{Cancel, Progress};
 use crate::s3::body::ObjectBody;
@@ -234,37 +234,8 @@ impl Run<'_> {
 
     fn report(&self, fetch: &Fetch<'_>, size: u64, verified: Verification) -> TransferReport {
         let moved = Moved { parts: fetch.ranges, attempts: fetch.attempts, resumed_bytes: fetch.resumed() };
-        self.report_of(fetch.identity.clone(), size, moved, verified)
+        TransferReport::of_read(fetch.identity.clone(), size, self.started, moved, verified)
     }
-
-    pub(super) fn report_of(
-        &self,
-        identity: ObjectIdentity,
-        size: u64,
-        moved: Moved,
-        verified: Verification,
-    ) -> TransferReport {
-        TransferReport {
-            bytes: size,
-            seconds: self.started.elapsed().as_secs_f64(),
-            etag: identity.etag,
-            version_id: identity.version_id,
-            parts: moved.parts,
-            attempts: moved.attempts,
-            resumed_bytes: moved.resumed_bytes,
-            verified,
-            last_modified: identity.last_modified,
-            content_type: identity.content_type,
-            storage_class: identity.storage_class,
-        }
-    }
-}
-
-/// How the bytes came.
-pub(super) struct Moved {
-    pub parts: u32,
-    pub attempts: u32,
-    pub resumed_bytes: u64,
 }
 
 /// Whether what was fetched may be of use to a later run: the object is still what it was, and so is the disk.
