@@ -180,7 +180,7 @@ class TestCommand:
     def test_killed_uploads_are_gone_on_with(self, fake_s3: FakeS3, run: Command, source: Path, state: Path) -> None:
         """#44: at a random moment; nothing that the store has is sent twice."""
         chance = random.Random(seed := random.randrange(1 << 32))
-        fake_s3.switch(rate_total=60 * MIB)
+        fake_s3.switch(rate_total=15 * MIB)  # three attempts together cannot end it
         for _ in range(3):
             process = run.start("cp", "--resume", "-p", "5", "-c", "2", "file", "s3://b/k")
             fake_s3.wait_for_log(operation="UploadPart", count=1 + sent(fake_s3))
