@@ -14,7 +14,7 @@ RUST = ROOT / "rust" / "src"
 PYTHON = ROOT / "python" / "s3z"
 MOST_LINES = 400
 
-VOCABULARY = {"error", "config", "uri", "credentials", "progress", "checksum", "confine", "pressure", "sync"}
+VOCABULARY = {"error", "config", "uri", "credentials", "progress", "checksum", "confine", "descriptor", "pressure", "sync"}
 LEAVES = {"s3", "transfer", "archive"}
 #: top-level module of the core → the others it may name
 RUST_MAY = {

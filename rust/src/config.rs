@@ -195,8 +195,8 @@ impl ClientConfig {
     }
 }
 
-/// The byte budget where none is given: an eighth of the memory this process may use, at most 256 MiB.
-pub fn default_memory_limit() -> u64 {
+/// The memory that this process may use.
+pub fn usable_memory() -> u64 {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let total = read("/proc/meminfo").lines().find_map(|line| {
         let kib = line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?;
@@ -204,8 +204,12 @@ pub fn default_memory_limit() -> u64 {
     });
     let cgroups = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
     let allowed = cgroups.iter().filter_map(|path| read(path).trim().parse::<u64>().ok());
-    let usable = allowed.chain(total).min().unwrap_or(8 * MAX_DEFAULT_MEMORY);
-    (usable / 8).clamp(MIN_MEMORY, MAX_DEFAULT_MEMORY)
+    allowed.chain(total).min().unwrap_or(8 * MAX_DEFAULT_MEMORY)
+}
+
+/// The byte budget where none is given: an eighth of the memory this process may use, at most 256 MiB.
+pub fn default_memory_limit() -> u64 {
+    (usable_memory() / 8).clamp(MIN_MEMORY, MAX_DEFAULT_MEMORY)
 }
 
 impl TransferConfig {

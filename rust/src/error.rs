@@ -23,6 +23,8 @@ pub enum ErrorKind {
     Throttled,
     Config,
     UnsafeKey,
+    /// An archive that is malformed, unsafe or of an unknown version.
+    Archive,
     Service,
     LocalIo,
     Cancelled,

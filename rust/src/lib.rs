@@ -4,10 +4,10 @@
 //!         python   (the door: the only place that knows pyo3; feature `python`)
 //!            │
 //!           ops    (the joint: the only place where leaves meet; one file for each operation)
-//!         ┌──┴────────┐
-//!        s3        transfer    (leaves: never import one another)
-//!         └──┬────────┘
-//!  error  config  uri  credentials  progress  checksum  confine  pressure  sync    (vocabulary: imports only itself)
+//!         ┌──┼───────────┐
+//!        s3  transfer  archive    (leaves: never import one another)
+//!         └──┬───────────┘
+//!  error  config  uri  credentials  progress  checksum  confine  descriptor  pressure  sync    (vocabulary: imports only itself)
 //! ```
 //!
 //! Data enters at the door, goes down through the joint into the leaves and comes back as return values and
@@ -23,10 +23,12 @@
     )
 )]
 
+pub mod archive;
 pub mod checksum;
 pub mod config;
 pub mod confine;
 pub mod credentials;
+mod descriptor;
 pub mod error;
 pub mod ops;
 pub mod pressure;

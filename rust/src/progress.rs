@@ -89,6 +89,11 @@ impl Progress {
         self.unfinished.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How many objects there will be; `None`: nobody knows yet.
+    pub fn set_objects_total(&self, objects: Option<u64>) {
+        self.objects_total.store(objects.unwrap_or(UNKNOWN), Relaxed);
+    }
+
     pub fn object_done(&self) {
         self.objects.fetch_add(1, Relaxed);
     }

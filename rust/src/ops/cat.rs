@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::MIB;
+use crate::descriptor::{duplicate, enlarge};
 use crate::error::{Error, Result};
 use crate::ops::download::pump;
 use crate::ops::engine::{Engine, unless_cancelled};
 use crate::ops::stream::{OrderedStream, StreamRequest};
 use crate::ops::tasks::Tasks;
 use crate::progress::{Cancel, Progress};
-use crate::transfer::descriptor::{duplicate, enlarge};
 use crate::transfer::destination::{Target, file_type};
 use crate::transfer::pipe_writer::PipeWriter;
 

@@ -12,13 +12,13 @@ use rustix::io::Errno;
 use tokio::sync::mpsc;
 
 use crate::config::BUFFER_SIZE;
+use crate::descriptor::enlarge;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::engine::{Engine, unless_cancelled};
 use crate::ops::put::{ObjectWriter, PutRequest};
 use crate::ops::report::TransferReport;
 use crate::progress::{Cancel, Progress};
 use crate::transfer::buffers::Buffer;
-use crate::transfer::descriptor::enlarge;
 use crate::transfer::lanes::Lane;
 
 /// A silent producer is asked so often whether it has anything to say.

@@ -20,6 +20,7 @@ fn class_name(kind: ErrorKind) -> &'static str {
         ErrorKind::Throttled => "ThrottledError",
         ErrorKind::Config => "ConfigError",
         ErrorKind::UnsafeKey => "UnsafeKeyError",
+        ErrorKind::Archive => "ArchiveError",
         ErrorKind::Service | ErrorKind::RangesIgnored => "ServiceError",
         ErrorKind::LocalIo | ErrorKind::Cancelled | ErrorKind::Internal => "S3zError",
     }

@@ -14,8 +14,8 @@ use rustix::fs::{Access, AtFlags, FileType, Mode, Stat};
 use rustix::io::Errno;
 
 use crate::confine::{Directory, MAX_NAME, MAX_PATH, Made};
+use crate::descriptor::{PATIENCE, patiently};
 use crate::error::{Error, ErrorKind, Result};
-use crate::transfer::descriptor::{PATIENCE, patiently};
 use crate::transfer::stream_target::{StreamTarget, descriptor_link};
 
 /// What a user's path turned out to be.

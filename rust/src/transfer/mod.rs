@@ -7,7 +7,6 @@
 //! call is a job on an I/O lane.
 
 pub mod buffers;
-pub mod descriptor;
 pub mod destination;
 pub mod extent;
 pub mod file_reader;

@@ -15,8 +15,8 @@ use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use crate::descriptor::{PATIENCE, close, is_shortage};
 use crate::error::{Error, ErrorKind, Result};
-use crate::transfer::descriptor::{PATIENCE, close, is_shortage};
 use crate::transfer::lanes::Lane;
 use crate::transfer::stream_target::StreamTarget;
 

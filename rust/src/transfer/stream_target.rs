@@ -15,8 +15,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, PROC_SUPER_MAGIC, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
+use crate::descriptor::duplicate;
 use crate::error::{Error, Result};
-use crate::transfer::descriptor::duplicate;
 use crate::transfer::destination::{Place, file_type, not_writable};
 
 /// As many links as the kernel would follow.

@@ -16,9 +16,9 @@ use rustix::fs::{FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps, UTIME
 use rustix::io::Errno;
 
 use crate::confine::Directory;
+use crate::descriptor::{PATIENCE, check_close, patiently};
 use crate::error::{Error, Result};
 use crate::transfer::buffers::ALIGNMENT;
-use crate::transfer::descriptor::{PATIENCE, check_close, patiently};
 use crate::transfer::destination::Destination;
 
 /// How a finished file is to look under its name.
