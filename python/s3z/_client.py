@@ -7,10 +7,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from s3z import _boto, _transfers
+from s3z._archiving import Archiving
 from s3z._log import warn
 from s3z._secrecy import Hidden, forgetful
 from s3z._settings import Given, refuse_both, resolve
-from s3z._writing import Writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _abandoned: list[object] = []
 
 
-class Client(Writing):
+class Client(Archiving):
     """A connection to one S3-compatible store. Threads may share it, and it may be used after a fork.
 
     Each setting is taken from the arguments, else the environment, else the profile, else the defaults.
@@ -159,5 +159,7 @@ for _name in (
     "head",
     "exists",
     "delete",
+    "pack",
+    "unpack",
 ):
     setattr(Client, _name, forgetful(getattr(Client, _name)))

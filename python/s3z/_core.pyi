@@ -1,7 +1,8 @@
 """The native module: what the Rust core offers to the Python door. Private; the public surface is `s3z`."""
 
+import builtins
 from collections.abc import Callable
-from typing import TypeAlias, TypedDict, final
+from typing import Any, Literal, TypeAlias, TypedDict, final
 
 __version__: str
 
@@ -280,3 +281,89 @@ class PartFile:
 def open_part_file(
     client: Client, destination: bytes, plan: tuple[int, int], overwrite: bool, durable: bool
 ) -> PartFile: ...
+
+#: roots, each with what the names of its entries begin with; or bucket, prefix, and what is cut off the keys
+PackSource: TypeAlias = tuple[Literal["local"], list[tuple[bytes, bytes]]] | tuple[Literal["prefix"], str, str, str]
+#: a path; bucket and key; or a descriptor and its name
+PackTarget: TypeAlias = tuple[str, bytes] | tuple[str, str, str] | tuple[str, int, bytes]
+#: the same to be read, an object with its version
+ArchivePlace: TypeAlias = tuple[str, bytes] | tuple[str, str, str, str | None] | tuple[str, int, bytes]
+#: name, f, d, l or h, size, mode, time in ns, target of a link, whether it is stored, BLAKE3, flags
+EntryRow: TypeAlias = tuple[bytes, str, int, int, int, bytes | None, bool, bytes | None, int]
+
+class EntryCounts(TypedDict):
+    """Of failures: name, class of the exception, errno, message."""
+
+    entries: int
+    files: int
+    directories: int
+    symlinks: int
+    hard_links: int
+    skipped: dict[str, int]
+    failures: list[tuple[bytes, str, int | None, str]]
+    seconds: float
+
+class PackReport(EntryCounts):
+    compressed_files: int
+    stored_files: int
+    empty_files: int
+    bytes_in: int
+    bytes_out: int
+    workers: int
+    root: bytes
+    etag: str | None
+    version_id: str | None
+    parts: int
+    verified: tuple[str, str | None, str | None]
+
+class UnpackReport(EntryCounts):
+    bytes: int
+    verified: bool
+    is_indexed: bool
+    root: builtins.bytes | None
+
+class VerifyReport(TypedDict):
+    frames: int
+    entries: int
+    bytes: int
+    problems: list[tuple[builtins.bytes | None, int | None, str]]
+
+def pack(
+    client: Client,
+    source: PackSource,
+    destination: PackTarget,
+    options: dict[str, Any],
+    progress: ProgressFunction | None = None,
+) -> PackReport: ...
+def unpack(
+    client: Client,
+    archive: ArchivePlace,
+    destination: bytes,
+    options: dict[str, Any],
+    progress: ProgressFunction | None = None,
+) -> UnpackReport: ...
+
+@final
+class EntryPages:
+    def next(self) -> list[EntryRow] | None: ...
+
+@final
+class Archive:
+    root: bytes
+    etag: str | None
+    size: int
+    entries: int
+    rows: int
+    raw_bytes: int
+    flags: int
+
+    def __new__(cls, client: Client, archive: ArchivePlace, options: dict[str, Any]) -> Archive: ...
+    def list(self, prefix: bytes) -> EntryPages: ...
+    def find(self, name: bytes) -> EntryRow | None: ...
+    def read(self, name: bytes, start: int | None, stop: int | None, verify: bool) -> Buffer: ...
+    def read_many(self, names: builtins.list[bytes]) -> builtins.list[Buffer]: ...
+    def range_of(self, name: bytes) -> tuple[int, int, int] | None: ...
+    def verify(self, level: str, fraction: float | None, progress: ProgressFunction | None = None) -> VerifyReport: ...
+    def index_stream(self) -> object: ...
+    def index_file(self) -> Buffer: ...
+    def close(self) -> None: ...

@@ -12,7 +12,7 @@
     ├── TransferTimeoutError     TimeoutError
     ├── TransferConnectionError  ConnectionError
     ├── ThrottledError                               retries spent on SlowDown
-    ├── ArchiveError
+    ├── ArchiveError                                 no archive, damaged, unsafe, or of an unknown version
     ├── BatchError                                   .failures
     ├── ConfigError              ValueError
     ├── UnsafeKeyError           ValueError          a key that has no safe path, or cannot be sent byte-exact
@@ -27,6 +27,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
+
+    from s3z._archive_types import UnpackReport, VerifyReport
 
 
 class S3zError(Exception):
@@ -111,7 +113,13 @@ class ObjectChangedError(S3zError):
 
 
 class IntegrityError(S3zError):
-    """Bytes, length or checksum are not what was promised. Nothing was published."""
+    """Bytes, length or checksum are not what was promised. Nothing was published.
+
+    Attributes:
+        report: of `Archive.verify`, all that is wrong; else None.
+    """
+
+    report: VerifyReport | None = None
 
 
 class TransferTimeoutError(S3zError, TimeoutError):
@@ -127,7 +135,7 @@ class ThrottledError(S3zError):
 
 
 class ArchiveError(S3zError):
-    """An archive is damaged, or holds what may not be unpacked."""
+    """This is no archive, or it is damaged, of an unknown version, or holds what may not be unpacked."""
 
 
 class BatchError(S3zError):
@@ -135,9 +143,11 @@ class BatchError(S3zError):
 
     Attributes:
         failures: one exception for each object that failed, each naming its bucket and key.
+        report: of `unpack`, what it would have returned; else None.
     """
 
     failures: tuple[Exception, ...]
+    report: UnpackReport | None = None
 
     def __init__(self, message: str = "", *, failures: Iterable[Exception] = (), **details: Any) -> None:
         super().__init__(message, **details)

@@ -1,7 +1,7 @@
 """Local names: where a download goes, what may be uploaded."""
 
 # pathlib would cost start-up time
-# ruff: noqa: PTH112, PTH116, PTH118
+# ruff: noqa: PTH111, PTH112, PTH116, PTH117, PTH118
 from __future__ import annotations
 
 import errno
@@ -80,3 +80,12 @@ def check_source(path: str) -> os.stat_result:
     if not stat.S_ISREG(facts.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", path)
     return facts
+
+
+def cache_directory() -> str | None:
+    """Where what can be fetched again is kept, after the XDG specification; None where there is no home."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):
+        home = os.environ.get("HOME") or os.path.expanduser("~")
+        base = os.path.join(home, ".cache") if os.path.isabs(home) else ""
+    return os.path.join(base, "s3z") if base else None

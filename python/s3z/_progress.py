@@ -48,10 +48,10 @@ class Watcher:
             self._last = event
             self._show(event)
 
-    def finish(self, size: int) -> None:
-        """The call succeeded with an object of `size` bytes: the last event, if it was not given yet."""
+    def finish(self, size: int, objects: int = 1) -> None:
+        """The call succeeded with `size` bytes of so many objects: the last event, if it was not given yet."""
         received = max(size, self._last.received if self._last else 0)
-        self(received, size, size, 1, 1)
+        self(received, size, size, objects, objects)
 
     def close(self) -> None:
         """The call is over, however it ended."""

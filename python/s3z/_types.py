@@ -17,18 +17,24 @@ def _rows(value: object) -> list[tuple[str, object]]:
     return [(each.name, getattr(value, each.name)) for each in fields(value)]  # type: ignore[arg-type]
 
 
-def _html(value: object, caption: str) -> str:
+def html_table(value: object, caption: str) -> str:
     """A table of the fields of `value` that are known, escaped."""
     cells = "".join(
         f'<tr><th style="text-align:left">{escape_html(name)}</th>'
-        f'<td style="text-align:left">{escape_html(str(content))}</td></tr>'
+        f'<td style="text-align:left">{escape_html(_shown(content))}</td></tr>'
         for name, content in _rows(value)
-        if content is not None and content != {}
+        if content is not None and content not in ({}, ())
     )
     return f"<table><caption>{escape_html(caption)}</caption>{cells}</table>"
 
 
-def _rate(size: int, seconds: float) -> str:
+def _shown(content: object) -> str:
+    if isinstance(content, tuple):
+        return "; ".join(map(str, content))
+    return content.hex() if isinstance(content, bytes) else str(content)
+
+
+def rate_text(size: int, seconds: float) -> str:
     return f"{human_size(size / seconds)}/s" if seconds > 0 else "-"
 
 
@@ -88,11 +94,11 @@ class DownloadResult:
     def __repr__(self) -> str:
         return (
             f"DownloadResult({escape(self.path)!r}, {human_size(self.bytes)}, {self.seconds:.2f}s, "
-            f"{_rate(self.bytes, self.seconds)}, verified={escape(str(self.verified))})"
+            f"{rate_text(self.bytes, self.seconds)}, verified={escape(str(self.verified))})"
         )
 
     def _repr_html_(self) -> str:
-        return _html(self, "Download")
+        return html_table(self, "Download")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -122,11 +128,11 @@ class StreamResult:
     def __repr__(self) -> str:
         return (
             f"StreamResult({escape(self.uri)!r}, {human_size(self.bytes)}, {self.seconds:.2f}s, "
-            f"{_rate(self.bytes, self.seconds)}, verified={escape(str(self.verified))})"
+            f"{rate_text(self.bytes, self.seconds)}, verified={escape(str(self.verified))})"
         )
 
     def _repr_html_(self) -> str:
-        return _html(self, "Stream")
+        return html_table(self, "Stream")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -158,11 +164,11 @@ class UploadResult:
     def __repr__(self) -> str:
         return (
             f"UploadResult({escape(self.uri)!r}, {human_size(self.bytes)}, {self.seconds:.2f}s, "
-            f"{_rate(self.bytes, self.seconds)}, verified={escape(str(self.verified))})"
+            f"{rate_text(self.bytes, self.seconds)}, verified={escape(str(self.verified))})"
         )
 
     def _repr_html_(self) -> str:
-        return _html(self, "Upload")
+        return html_table(self, "Upload")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -197,7 +203,7 @@ class ObjectInfo:
         return f"ObjectInfo({escape(self.uri)!r}, {kind})"
 
     def _repr_html_(self) -> str:
-        return _html(self, "Object")
+        return html_table(self, "Object")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -227,7 +233,7 @@ class UploadInfo:
         return f"UploadInfo({escape(self.uri)!r}, {escape(self.upload_id)!r})"
 
     def _repr_html_(self) -> str:
-        return _html(self, "Upload")
+        return html_table(self, "Upload")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -267,7 +273,7 @@ class HeadResult:
         return f"HeadResult({escape(self.uri)!r}, {human_size(self.size)}, etag={escape(self.etag or '-')!r})"
 
     def _repr_html_(self) -> str:
-        return _html(self, "Object")
+        return html_table(self, "Object")
 
 
 @dataclass(frozen=True, slots=True)

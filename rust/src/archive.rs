@@ -11,6 +11,7 @@
 //!
 //! It knows neither HTTP nor tokio: `ops` lends it a `Source` and a `Sink` to write with, and `Ranges` to read from.
 
+pub mod blob;
 pub mod classify;
 pub mod entry;
 pub mod footer;
@@ -19,8 +20,11 @@ pub mod lay;
 pub mod local;
 pub mod manifest;
 pub mod names;
+pub mod open;
 pub mod pack;
 pub mod plan;
+pub mod ranges;
+pub mod read;
 pub mod report;
 mod river;
 pub mod seek;

@@ -82,6 +82,19 @@ impl Directory {
         Ok(Self { fd, path: path.to_owned(), walks: false })
     }
 
+    /// The same, made if it is missing, and what was made: what is there may be a link, what is missing is made beneath it.
+    pub fn make(path: &Path) -> Result<(Self, Option<Made>)> {
+        let mut missing: Vec<&OsStr> = Vec::new();
+        let mut existing = path;
+        while !existing.is_dir() {
+            let (Some(name), Some(parent)) = (existing.file_name(), existing.parent()) else { break };
+            missing.insert(0, name);
+            existing = parent;
+        }
+        let existing = Self::open(if existing.as_os_str().is_empty() { Path::new(".") } else { existing })?;
+        if missing.is_empty() { Ok((existing, None)) } else { existing.make_beneath(&missing) }
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -183,6 +183,7 @@ impl Run<'_> {
         GetRequest {
             object: self.request.object.clone(),
             range: None,
+            tail: None,
             if_match: self.request.if_match.clone(),
             checksums: false,
             fresh_connection: self.anew,

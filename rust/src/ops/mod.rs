@@ -5,6 +5,7 @@
 //! gone, its multipart upload completed or aborted. The first real error is the one that is returned (R7).
 
 pub mod adapt;
+pub mod archive;
 pub mod assemble;
 pub mod cat;
 mod commit;

@@ -166,6 +166,7 @@ impl ObjectReader {
         let get = GetRequest {
             object: self.request.object.clone(),
             range: Some(at..stop),
+            tail: None,
             if_match: self.request.if_match.clone(),
             checksums: false,
             fresh_connection: false,

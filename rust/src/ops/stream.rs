@@ -131,6 +131,7 @@ impl OrderedStream {
             get: GetRequest {
                 object: request.object.clone(),
                 range: None,
+                tail: None,
                 if_match: request.if_match.clone(),
                 checksums: false,
                 fresh_connection: false,

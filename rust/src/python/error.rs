@@ -26,6 +26,11 @@ fn class_name(kind: ErrorKind) -> &'static str {
     }
 }
 
+/// The class by its name, for a failure that is told and not raised.
+pub fn kind_name(kind: ErrorKind) -> &'static str {
+    if kind == ErrorKind::LocalIo { "OSError" } else { class_name(kind) }
+}
+
 /// The exception for an error; local failures stay plain `OSError` with errno and file name.
 pub fn to_python(py: Python<'_>, error: Error) -> PyErr {
     let exception = if error.kind() == ErrorKind::LocalIo {

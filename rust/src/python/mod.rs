@@ -2,6 +2,7 @@
 //!
 //! The list of what Python sees; `python/s3z/_core.pyi` says the same in Python's words, and a test compares them.
 
+mod archive;
 mod client;
 mod convert;
 mod credentials;
@@ -30,6 +31,8 @@ mod _core {
     use pyo3::exceptions::PyImportError;
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use super::archive::pack;
     #[pymodule_export]
     use super::client::Client;
     #[pymodule_export]

@@ -29,7 +29,7 @@ type Slot = Arc<tokio::sync::Mutex<Option<Sink>>>;
 
 pub(super) const PUT: [&str; 8] =
     ["if_none_match", "if_match", "checksum", "headers", "deadline", "part_size", "max_concurrency", "expected_size"];
-const WRITE_FILE: [&str; 4] = ["overwrite", "durable", "direct_io", "expected_size"];
+pub(super) const WRITE_FILE: [&str; 4] = ["overwrite", "durable", "direct_io", "expected_size"];
 
 /// A write up to this long may hold the GIL while it is copied.
 const QUICK: usize = 64 << 10;

@@ -16,6 +16,8 @@ use crate::s3::object::ObjectIdentity;
 pub(super) struct Asked<'a> {
     /// `None`: a plain GET of the whole object.
     pub range: Option<Range<u64>>,
+    /// Without a range: the last so many bytes.
+    pub tail: Option<u64>,
     /// The identity fixed by discovery; `None` while it is being discovered.
     pub pinned: Option<&'a ObjectIdentity>,
 }
@@ -43,7 +45,18 @@ pub(super) fn check(status: u16, headers: &HeaderMap, asked: &Asked<'_>) -> Resu
         return Err(bad("Content-Length and Transfer-Encoding contradict each other"));
     }
     match (status, &asked.range) {
-        (206, Some(range)) => check_partial(headers, range, asked.pinned),
+        (206, Some(range)) => check_partial(headers, |_| range.clone(), asked.pinned),
+        (206, None) if asked.tail.is_some() => {
+            let tail = asked.tail.unwrap_or(0);
+            let accepted = check_partial(headers, |total| total.saturating_sub(tail)..total, asked.pinned)?;
+            let is_whole = accepted.range.as_ref().is_some_and(|range| range.end == accepted.identity.size);
+            if is_whole { Ok(accepted) } else { Err(bad("the last bytes were asked for, and others came")) }
+        }
+        (200, None) if asked.tail.is_some() => {
+            let accepted = check_whole(headers, None, asked.pinned)?;
+            let fits = accepted.range.as_ref().is_some_and(|range| Some(range.end) <= asked.tail);
+            if fits { Ok(accepted) } else { Err(Refused::RangeIgnored) }
+        }
         (206, None) => Err(bad("206 to a request without a range")),
         (200, range) => check_whole(headers, range.as_ref(), asked.pinned),
         _ => Err(bad(format!("status {status} where 200 or 206 was expected"))),
@@ -52,7 +65,7 @@ pub(super) fn check(status: u16, headers: &HeaderMap, asked: &Asked<'_>) -> Resu
 
 fn check_partial(
     headers: &HeaderMap,
-    asked: &Range<u64>,
+    asked: impl FnOnce(u64) -> Range<u64>,
     pinned: Option<&ObjectIdentity>,
 ) -> Result<Accepted, Refused> {
     if headers.get_all(CONTENT_TYPE).iter().any(is_byteranges) {
@@ -64,7 +77,7 @@ fn check_partial(
     };
     let value = value.to_str().map_err(|_| bad("Content-Range is not text"))?;
     let (got, total) = parse_content_range(value).ok_or_else(|| bad("Content-Range cannot be understood"))?;
-    let identity = identity(headers, total);
+    let (identity, asked) = (identity(headers, total), asked(total));
     if let Some(pinned) = pinned {
         check_same(&identity, pinned)?;
     }
@@ -193,7 +206,7 @@ mod tests {
 
     fn partial(range: Range<u64>, pairs: &[(&str, &str)]) -> Result<Accepted, Refused> {
         let identity = pinned(100);
-        check(206, &headers(pairs), &Asked { range: Some(range), pinned: Some(&identity) })
+        check(206, &headers(pairs), &Asked { range: Some(range), tail: None, pinned: Some(&identity) })
     }
 
     fn is_bad(outcome: Result<Accepted, Refused>) -> bool {
@@ -235,7 +248,7 @@ mod tests {
         assert_eq!(partial(10..20, &total), Err(Refused::Changed));
         let identity = ObjectIdentity { version_id: Some("v1".into()), ..pinned(100) };
         let other = headers(&[("etag", "\"a\""), range, ("x-amz-version-id", "v2")]);
-        let asked = Asked { range: Some(10..20), pinned: Some(&identity) };
+        let asked = Asked { range: Some(10..20), tail: None, pinned: Some(&identity) };
         assert_eq!(check(206, &other, &asked), Err(Refused::Changed));
     }
 
@@ -243,25 +256,25 @@ mod tests {
     fn a_200_is_the_whole_object_or_nothing() {
         let whole = headers(&[("etag", "\"a\""), ("content-length", "100")]);
         let identity = pinned(100);
-        let plain = check(200, &whole, &Asked { range: None, pinned: None }).unwrap();
+        let plain = check(200, &whole, &Asked { range: None, tail: None, pinned: None }).unwrap();
         assert_eq!((plain.range, plain.identity.size), (Some(0..100), 100));
-        let discovery = check(200, &whole, &Asked { range: Some(0..10), pinned: None });
+        let discovery = check(200, &whole, &Asked { range: Some(0..10), tail: None, pinned: None });
         assert_eq!(discovery.unwrap().range, Some(0..100));
-        let later = Asked { range: Some(10..20), pinned: Some(&identity) };
+        let later = Asked { range: Some(10..20), tail: None, pinned: Some(&identity) };
         assert_eq!(check(200, &whole, &later), Err(Refused::RangeIgnored));
-        let all = Asked { range: Some(0..100), pinned: Some(&identity) };
+        let all = Asked { range: Some(0..100), tail: None, pinned: Some(&identity) };
         assert!(check(200, &whole, &all).is_ok());
         let endless = headers(&[("etag", "\"a\"")]);
-        assert!(is_bad(check(200, &endless, &Asked { range: None, pinned: None })));
+        assert!(is_bad(check(200, &endless, &Asked { range: None, tail: None, pinned: None })));
         let chunked = headers(&[("etag", "\"a\""), ("transfer-encoding", "chunked")]);
-        assert_eq!(check(200, &chunked, &Asked { range: None, pinned: None }).unwrap().range, None);
+        assert_eq!(check(200, &chunked, &Asked { range: None, tail: None, pinned: None }).unwrap().range, None);
     }
 
     #[test]
     fn no_other_success_is_one() {
         for status in [201, 202, 203, 204, 207, 226, 304] {
             let headers = headers(&[("etag", "\"a\""), ("content-length", "100")]);
-            assert!(is_bad(check(status, &headers, &Asked { range: None, pinned: None })), "{status}");
+            assert!(is_bad(check(status, &headers, &Asked { range: None, tail: None, pinned: None })), "{status}");
         }
     }
 

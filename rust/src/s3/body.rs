@@ -248,7 +248,7 @@ impl ObjectBody {
         self.start = accepted.range.as_ref().map_or(0, |range| range.start);
         self.next = self.start;
         self.answer_left = accepted.range.map(|range| range.end - range.start);
-        if self.get.range.is_none() {
+        if self.get.range.is_none() && self.get.tail.is_none() {
             let etag = self.identity.etag.as_deref();
             self.checksum = stored_checksum(answer.headers(), etag);
         }
@@ -261,7 +261,7 @@ impl ObjectBody {
         let pinned = self.end.is_some().then(|| self.identity.clone());
         // What cannot be pinned begins again; nothing of it was delivered yet (`recover` saw to that).
         if let (Some(end), Some(_)) = (self.end, self.identity.strong_etag()) {
-            get.range = Some(self.next..end);
+            (get.range, get.tail) = (Some(self.next..end), None);
         }
         Asking { client: self.client.clone(), get, pinned, attempts: self.attempts.clone() }
     }
@@ -326,7 +326,8 @@ impl Asking {
                 Some(_) => answer.map_err(gone_as_changed)?,
                 None => answer?,
             };
-            let asked = Asked { range: self.get.range.clone(), pinned: self.pinned.as_ref() };
+            let (range, tail) = (self.get.range.clone(), self.get.tail);
+            let asked = Asked { range, tail, pinned: self.pinned.as_ref() };
             match check(answer.status(), answer.headers(), &asked) {
                 // Some stores ignore If-Match (I3).
                 Ok(accepted) if condition.is_some() && accepted.identity.etag != condition => {

@@ -19,7 +19,7 @@ pub fn check_answer(
     range: Option<Range<u64>>,
     pinned: Option<&ObjectIdentity>,
 ) -> Option<(ObjectIdentity, Option<Range<u64>>)> {
-    let accepted = check(status, headers, &Asked { range, pinned }).ok()?;
+    let accepted = check(status, headers, &Asked { range, tail: None, pinned }).ok()?;
     Some((accepted.identity, accepted.range))
 }
 

@@ -76,7 +76,7 @@ impl Journal {
 
     /// Writes down that an upload has begun.
     pub fn write(&self, note: &Note) -> Result<Held> {
-        let directory = make(&self.directory)?;
+        let (directory, _) = Directory::make(&self.directory)?;
         let fail = |errno| Error::local_errno(&self.directory, errno);
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|_| fail(Errno::IO))?;
@@ -97,7 +97,7 @@ impl Journal {
 
     /// Fails where no note could be written.
     pub fn check(&self) -> Result<()> {
-        let directory = make(&self.directory)?;
+        let (directory, _) = Directory::make(&self.directory)?;
         rustix::fs::accessat(directory.as_fd(), ".", rustix::fs::Access::WRITE_OK, rustix::fs::AtFlags::empty())
             .map_err(|errno| Error::local_errno(&self.directory, errno))
     }
@@ -150,19 +150,6 @@ fn take(
     }
     let held = Held { directory: directory.try_clone()?, name: name.to_owned(), _file: file };
     Ok(Some((held, note)))
-}
-
-/// The directory, made if it is missing: what is there may be a link, what is missing is made beneath it.
-fn make(path: &Path) -> Result<Directory> {
-    let mut missing: Vec<&OsStr> = Vec::new();
-    let mut existing = path;
-    while !existing.is_dir() {
-        let (Some(name), Some(parent)) = (existing.file_name(), existing.parent()) else { break };
-        missing.insert(0, name);
-        existing = parent;
-    }
-    let existing = Directory::open(if existing.as_os_str().is_empty() { Path::new(".") } else { existing })?;
-    if missing.is_empty() { Ok(existing) } else { existing.make_beneath(&missing).map(|(directory, _)| directory) }
 }
 
 fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> rustix::io::Result<()> {

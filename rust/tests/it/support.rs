@@ -287,7 +287,7 @@ pub fn object(key: &str) -> ObjectRef {
 
 /// A GET of `KEY`: of a range, or of all.
 pub fn get_of(range: Option<Range<u64>>) -> GetRequest {
-    GetRequest { object: object(KEY), range, if_match: None, checksums: false, fresh_connection: false }
+    GetRequest { object: object(KEY), range, tail: None, if_match: None, checksums: false, fresh_connection: false }
 }
 
 pub fn content(size: u64) -> Vec<u8> {

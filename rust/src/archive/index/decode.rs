@@ -163,6 +163,12 @@ impl Batch {
         self.u32("chunk_seq", row)
     }
 
+    /// Whether no later entry has the same name.
+    pub fn is_current(&self, row: usize) -> bool {
+        let flags = self.0.column_by_name("flags").map_or(0, |c| c.as_primitive::<UInt16Type>().value(row));
+        flags & super::row_flag::SUPERSEDED == 0
+    }
+
     /// A whole row.
     pub fn row(&self, row: usize) -> Result<Row> {
         let letter = self.text("kind", row);

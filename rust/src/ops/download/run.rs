@@ -198,6 +198,7 @@ impl Run<'_> {
         GetRequest {
             object: self.request.object.clone(),
             range: None,
+            tail: None,
             if_match: self.request.if_match.clone(),
             checksums: self.request.verify != Verify::Off,
             fresh_connection: self.refetch,

@@ -51,6 +51,8 @@ pub struct GetRequest {
     pub object: ObjectRef,
     /// `None`: a plain GET of all of it.
     pub range: Option<Range<u64>>,
+    /// Without a range: the last so many bytes only, or all there are.
+    pub tail: Option<u64>,
     /// The caller's own condition, on the first request too.
     pub if_match: Option<String>,
     /// Whether to ask for stored checksums.
@@ -112,6 +114,8 @@ impl S3Client {
         let mut request = get.object.request(Method::GET);
         if let Some(range) = &get.range {
             request = request.header("range", format!("bytes={}-{}", range.start, range.end - 1));
+        } else if let Some(len) = get.tail {
+            request = request.header("range", format!("bytes=-{len}"));
         }
         if let Some(etag) = if_match {
             request = request.header("if-match", etag);
