@@ -14,7 +14,18 @@ RUST = ROOT / "rust" / "src"
 PYTHON = ROOT / "python" / "s3z"
 MOST_LINES = 400
 
-VOCABULARY = {"error", "config", "uri", "credentials", "progress", "checksum", "confine", "descriptor", "pressure", "sync"}
+VOCABULARY = {
+    "error",
+    "config",
+    "uri",
+    "credentials",
+    "progress",
+    "checksum",
+    "confine",
+    "descriptor",
+    "pressure",
+    "sync",
+}
 LEAVES = {"s3", "transfer", "archive"}
 #: top-level module of the core → the others it may name
 RUST_MAY = {
@@ -42,22 +53,33 @@ _BASE = {"_version", "_escape", "_exceptions", "_units", "_log", "_content_type"
 #: module of the package → the others it may import; `_cli` stands for all of the command
 PYTHON_MAY = {
     "__init__": {
-        "_api", "_client", "_config", "_core", "_exceptions", "_part_file", "_parts", "_streams", "_types", "_version",
-        "_writer",
+        "_api", "_archive", "_archive_reading", "_archive_types", "_client", "_config", "_core", "_exceptions",
+        "_part_file", "_parts", "_streams", "_types", "_version", "_writer",
     },
     "__main__": {"_cli"},
     "_api": {"_client", "_secrecy"},
+    "_archive": {
+        "_api", "_archive_reading", "_archive_types", "_client", "_core", "_escape", "_exceptions", "_packing",
+        "_paths", "_secrecy",
+    },
+    "_archive_reading": {"_archive", "_archive_types", "_core"},
+    "_archive_types": {"_escape", "_types", "_units"},
+    "_archiving": {"_archive_types", "_packing", "_uploads", "_writing"},
     "_boto": {"_config", "_core", "_credentials", "_exceptions", "_settings"},
-    "_client": {"_boto", "_config", "_core", "_log", "_secrecy", "_settings", "_transfers", "_writing"},
+    "_client": {"_archiving", "_boto", "_config", "_core", "_log", "_secrecy", "_settings", "_transfers"},
     "_config": {"_core", "_escape", "_exceptions", "_profiles", "_secrecy", "_units"},
     "_content_type": set(),
     "_core": set(),
     "_credentials": {"_config", "_core", "_escape", "_exceptions", "_log", "_profiles", "_secrecy"},
     "_escape": set(),
-    "_exceptions": set(),
+    "_exceptions": {"_archive_types"},
     "_headers": {"_escape", "_exceptions"},
     "_line": {"_units"},
     "_log": set(),
+    "_packing": {
+        "_archive_types", "_config", "_core", "_escape", "_exceptions", "_paths", "_progress", "_settings",
+        "_transfers", "_types", "_uploads",
+    },
     "_part_file": {"_api", "_core", "_exceptions", "_parts", "_paths", "_writer"},
     "_parts": {"_api", "_client", "_core", "_exceptions", "_transfers", "_types", "_uploads", "_writer"},
     "_paths": {"_escape", "_exceptions"},
@@ -79,7 +101,9 @@ PYTHON_MAY = {
     "_writer": {"_core", "_progress", "_types"},
     "_writing": {"_reading", "_transfers", "_types", "_uploads", "_writer"},
     # The command stands on the client; what its output is made of it shares with the library.
-    "_cli": {"_cli", "_client", "_config", "_line", "_paths", "_streams", "_types"} | _BASE,
+    "_cli": {
+        "_archive", "_archive_types", "_cli", "_client", "_config", "_line", "_packing", "_paths", "_streams", "_types",
+    } | _BASE,
 }  # fmt: skip
 #: packages outside the standard library → the modules that may import them, and only inside functions
 LAZY = {"botocore": {"_boto", "_credentials"}, "boto3": {"_boto", "_credentials"}, "tqdm": {"_progress"}}

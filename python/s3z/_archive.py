@@ -318,15 +318,15 @@ class Archive:
         return f"<s3z.Archive {escape(self.name)!r}{state}>"
 
     def __reduce__(self) -> tuple[object, ...]:
+        if self._place[0] == "object":
+            return _rebuild, (self.name, self._options["client"], self._root, self._options["cache"], self._etag)
         # A file needs no keys, whatever the client has.
-        client = self._options["client"] if self._place[0] == "object" else None
-        name = self.name if client is not None or self._place[0] == "object" else os.path.abspath(self.name)  # noqa: PTH100
-        return _rebuild, (name, client, self._root, self._options["cache"], self._etag)
+        return _rebuild, (os.path.abspath(self.name), None, self._root, self._options["cache"], None)  # noqa: PTH100
 
 
 def _rebuild(name: str, client: Client | None, root: bytes, cache: bool, etag: str | None) -> Archive:
     archive = Archive(name, client=client, root=root, cache=cache)
-    if archive.etag != etag:
+    if etag is not None and archive.etag != etag:
         raise ObjectChangedError(f'"{escape(name)}" is another object than the one that was pickled')
     return archive
 

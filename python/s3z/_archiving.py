@@ -83,7 +83,8 @@ class Archiving(Writing):
 
         Raises:
             ArchiveError: an entry cannot be in an archive.
-            IntegrityError: a file changed while it was read.
+            ObjectChangedError: a file or object changed while it was read, or `if_match` does not hold.
+            IntegrityError: an object is not what the store holds the checksum of.
             AlreadyExistsError: `overwrite=False`, and there is such an object. Of a file: FileExistsError.
             NotFoundError: no such bucket.
             ConfigError: an argument is malformed, out of range, or contradicts another.

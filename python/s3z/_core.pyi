@@ -2,7 +2,7 @@
 
 import builtins
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias, TypedDict, final
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict, final
 
 __version__: str
 
@@ -311,10 +311,10 @@ class PackReport(EntryCounts):
     bytes_out: int
     workers: int
     root: bytes
-    etag: str | None
-    version_id: str | None
-    parts: int
-    verified: tuple[str, str | None, str | None]
+    etag: NotRequired[str | None]
+    version_id: NotRequired[str | None]
+    parts: NotRequired[int]
+    verified: NotRequired[tuple[str, str | None, str | None]]
 
 class UnpackReport(EntryCounts):
     bytes: int

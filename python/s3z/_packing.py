@@ -1,7 +1,7 @@
 """The operations behind `pack` and `unpack`: sources, destinations and options to the words of the core, and back."""
 
 # pathlib would cost start-up time
-# ruff: noqa: PTH100, PTH112, PTH116, PTH118, PTH119, PTH121
+# ruff: noqa: PTH112, PTH116, PTH118, PTH119, PTH121
 from __future__ import annotations
 
 import contextlib
@@ -113,27 +113,47 @@ def codec_for(name: str, codec: str | None) -> str:
 
 def pack(core: _core.Client, settings: Settings, request: PackRequest, progress: Any) -> PackReport:
     """See `Client.pack`."""
+    with contextlib.ExitStack() as stack:
+        words, target, name = _understood(settings, request, stack)
+
+        def call(watcher: _core.ProgressFunction | None) -> _core.PackReport:
+            return _core.pack(core, request.source, target, words, watcher)
+
+        report = watched_entries(progress, name, call, lambda report: (report["bytes_in"], report["entries"]))
+    own = ("seconds", "workers", "root")
+    counts = ("compressed_files", "stored_files", "empty_files", "bytes_in", "bytes_out")
+    # What went to a descriptor is stored nowhere that could say more.
+    etag = report.get("etag")
+    return PackReport(
+        destination=name,
+        **_counts(report),
+        **{each: report[each] for each in (*own, *counts)},  # type: ignore[literal-required]
+        etag=None if etag is None else etag.strip('"'),
+        version_id=report.get("version_id"),
+        parts=report.get("parts", 0),
+        verified=Verification(*report.get("verified", ("none",))),
+    )
+
+
+def calibrate(core: _core.Client, settings: Settings, request: PackRequest) -> float:
+    """Seconds of the same reads, hashes and compression, without order and output."""
+    with contextlib.ExitStack() as stack:
+        words, target, _ = _understood(settings, request, stack)
+        return _core.pack(core, request.source, target, {**words, "calibrate": True}, None)["seconds"]
+
+
+def _understood(
+    settings: Settings, request: PackRequest, stack: contextlib.ExitStack
+) -> tuple[dict[str, Any], _core.PackTarget, str]:
+    """Options and destination as the core knows them, and what the latter is called; `stack` closes what is opened."""
     words = {name: value for name, value in request.words.items() if value is not None}
     words["on_error"] = one_of("fail", "skip")(words["on_error"], "on_error")
     words.setdefault("memory_limit", settings.transfer["memory_limit"].value)
     for name in ("include", "exclude"):
         words[name] = _patterns(words.get(name, ()), name, request.source)
-    target, name = _target(settings, request, words)
+    target, name = _target(settings, request, words, stack)
     words["codec"] = codec_for(name, words.get("codec"))
-
-    def call(watcher: _core.ProgressFunction | None) -> _core.PackReport:
-        return _core.pack(core, request.source, target, words, watcher)
-
-    report = watched_entries(progress, name, call, lambda report: (report["bytes_in"], report["entries"]))
-    own = ("seconds", "version_id", "parts", "workers", "root")
-    counts = ("compressed_files", "stored_files", "empty_files", "bytes_in", "bytes_out")
-    return PackReport(
-        destination=name,
-        **_counts(report),
-        **{each: report[each] for each in (*own, *counts)},  # type: ignore[literal-required]
-        etag=None if report["etag"] is None else report["etag"].strip('"'),
-        verified=Verification(*report["verified"]),
-    )
+    return words, target, name
 
 
 def _counts(report: _core.PackReport | _core.UnpackReport) -> dict[str, Any]:
@@ -171,7 +191,9 @@ def name_bytes(name: str | bytes) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
-def _target(settings: Settings, request: PackRequest, words: dict[str, Any]) -> tuple[_core.PackTarget, str]:
+def _target(
+    settings: Settings, request: PackRequest, words: dict[str, Any], stack: contextlib.ExitStack
+) -> tuple[_core.PackTarget, str]:
     """Where it goes, for the core, and what that is called; puts the options of that kind into `words`."""
     destination = request.destination
     if is_uri(destination):
@@ -198,6 +220,9 @@ def _target(settings: Settings, request: PackRequest, words: dict[str, Any]) -> 
     if _paths.is_directory_name(path) or os.path.isdir(path):
         example = os.path.join(path, "NAME.tar.zst")
         raise ConfigError(f'"{escape(path)}" is a directory; an archive needs a name: {escape(example)}')
+    if _is_written_in_order(path):
+        file = stack.enter_context(io.FileIO(path, "wb"))
+        return ("descriptor", file.fileno(), os.fsencode(path)), path
     _check_apart(request.source, path)
     words["overwrite"] = request.overwrite
     words["durable"] = settings.durable if request.durable is None else request.durable
@@ -210,6 +235,15 @@ def descriptor_of(file: io.FileIO) -> tuple[tuple[str, int, bytes], str]:
     known = {0: "<stdin>", 1: "<stdout>"}
     text = known.get(file.fileno(), os.fsdecode(name))
     return ("descriptor", file.fileno(), os.fsencode(text)), text
+
+
+def _is_written_in_order(path: str) -> bool:
+    """Whether this is a FIFO or a device, which nothing can take the place of."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
 def _check_apart(source: _core.PackSource, path: str) -> None:

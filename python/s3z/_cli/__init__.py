@@ -82,6 +82,18 @@ def _runner(command: str) -> Callable[[Context], None]:
         from s3z._cli.pipe import run as run_pipe
 
         return run_pipe
+    if command == "pack":
+        from s3z._cli.pack import run as run_pack
+
+        return run_pack
+    if command == "unpack":
+        from s3z._cli.unpack import run as run_unpack
+
+        return run_unpack
+    if command == "archive":
+        from s3z._cli.archive import run as run_archive
+
+        return run_archive
     if command == "uploads":
         from s3z._cli.uploads import run as run_uploads
 

@@ -7,11 +7,12 @@ import time
 
 from s3z import _log
 from s3z._cli._failures import Failure
-from s3z._cli._options import LOG_LEVELS, choice
+from s3z._cli._options import LOG_LEVELS
 from s3z._cli._printer import Printer
 from s3z._cli._progress import Display, Tally
+from s3z._cli._values import choice
 from s3z._exceptions import ConfigError
-from s3z._units import positive_duration
+from s3z._units import auto_or_count, positive_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     from s3z._client import Client
 
 #: commands whose product is stdout: they have no summary, and end when nobody reads
-_PRODUCT_IS_STDOUT = frozenset(("cat", "ls", "uploads ls"))
+_PRODUCT_IS_STDOUT = frozenset(
+    ("cat", "ls", "uploads ls", "archive ls", "archive cat", "archive verify", "archive index")
+)
+#: of these, those that write bytes there
+_PAYLOAD = frozenset(("cat", "archive cat", "archive index"))
 
 
 def _from_environment(variable: str, convert: Callable[[str], Any]) -> Any:
@@ -64,12 +69,15 @@ class Context:
         options = self.options
         level = options.log or _from_environment("S3Z_LOG", choice(*LOG_LEVELS)) or "info"
         when = options.show_progress or _from_environment("S3Z_SHOW_PROGRESS", choice("auto", "always", "never"))
+        #: threads, or objects at once; None leaves it to the core
+        self.workers: int | None = options.numworkers or _from_environment("S3Z_NUMWORKERS", auto_or_count)
         every = options.log_progress or _from_environment("S3Z_LOG_PROGRESS", positive_duration)
         self.printer = Printer(
             as_json=bool(options.json),
             level="error" if options.quiet else level,
             only_errors=bool(options.only_show_errors),
-            product=self._has_product,
+            product=self._has_product or self._has_payload,
+            payload=self._has_payload,
         )
         silent = bool(options.quiet or options.only_show_errors or options.json)
         quiet = bool(options.quiet or options.only_show_errors)
@@ -77,9 +85,21 @@ class Context:
         _log.set_sink(lambda message: self.printer.warning(self.label, message))
 
     @property
+    def _full_command(self) -> str:
+        """The command, with its verb if it has one."""
+        return f"{self.command} {self.arguments[0]}" if self.command in ("uploads", "archive") else self.command
+
+    @property
     def _has_product(self) -> bool:
-        command = f"uploads {self.arguments[0]}" if self.command == "uploads" else self.command
-        return command in _PRODUCT_IS_STDOUT
+        return self._full_command in _PRODUCT_IS_STDOUT
+
+    @property
+    def _has_payload(self) -> bool:
+        if self.command == "pack":
+            return self.arguments[-1] == "-"
+        if self._full_command == "archive index" and self.options.output not in (None, "-"):
+            return False
+        return self._full_command in _PAYLOAD
 
     @property
     def dry_run(self) -> bool:

@@ -13,7 +13,10 @@ commands:
   cp SRC DST   copy one object: a file to S3, or from S3 to a file
   cat URI...   objects to standard output, in order
   ls [ARG]     list buckets, or what a bucket, prefix or wildcard holds
+  pack SRC DEST          a tree, or the objects of a prefix, to one archive
   pipe DST     standard input to one object, sent while it comes
+  unpack ARCHIVE DEST    an archive to files, all of it or some
+  archive ls|cat|verify|index ARCHIVE   look into an archive, wherever it lies
   uploads ls|abort ARG   what interrupted transfers left
 
 examples:
@@ -92,6 +95,57 @@ examples:
   s3z uploads abort --upload-id ID s3://bucket/key
   s3z --dry-run uploads abort --older-than 0 .
 """,
+    "pack": """\
+a tree, or the objects of a prefix, to one archive
+
+usage: s3z [global options] pack [options] SRC DEST
+
+SRC is a file or directory, whose name the names in the archive begin with unless it is
+written with a `/`; a local wildcard; or s3://bucket/prefix/ or wildcard. DEST is one
+object, one file, or `-`, standard output. The archive is a .tar.zst that any tar opens,
+with an index at its end: `s3z archive` lists and reads it over the network. A DEST that
+ends in .tar makes a plain tar with the same index. It appears complete, or not at all.
+
+examples:
+  s3z pack photos/ s3://bucket/photos.tar.zst
+  s3z pack --exclude "*.tmp" -l 9 project project.tar.zst
+  s3z pack "s3://bucket/logs/2026-*" s3://bucket/logs-2026.tar.zst
+""",
+    "unpack": """\
+an archive to files, all of it or some
+
+usage: s3z [global options] unpack [options] ARCHIVE[::PREFIX] DEST [ENTRY...]
+
+ARCHIVE is an object, a file, or `-`, standard input; of `s3z pack`, or any .tar.zst or
+.tar. DEST is a directory, made if there is none. With PREFIX, only entries whose names
+begin with it; with ENTRY, exactly these, and `::` is an ordinary part of the name.
+Every file is checked before it appears; nothing is written outside of DEST. An entry
+that fails does not stop the others: it is named, and the exit status is 1.
+
+examples:
+  s3z unpack s3://bucket/photos.tar.zst photos/
+  s3z unpack s3://bucket/photos.tar.zst::2026/ .         what begins with 2026/
+  s3z unpack -n --strip-components 1 project.tar.zst . project/README.md
+""",
+    "archive": """\
+look into an archive, wherever it lies
+
+usage: s3z [global options] archive ls     [options] ARCHIVE [PATTERN...]
+       s3z [global options] archive cat    [options] ARCHIVE ENTRY...
+       s3z [global options] archive verify [options] ARCHIVE
+       s3z [global options] archive index  [options] ARCHIVE
+
+Only what is asked for is fetched, and compared with its hash. ls: entries whose names
+begin with PATTERN, or match it if it has `*` or `?`. cat: the bytes of files, one behind
+the other. verify: every byte of the archive; what is wrong is named. index: the index as
+an Arrow IPC file, for pyarrow, polars, duckdb.
+
+examples:
+  s3z archive ls -H s3://bucket/photos.tar.zst "*.jpg"
+  s3z archive cat s3://bucket/photos.tar.zst 2026/a.jpg > a.jpg
+  s3z archive verify s3://bucket/photos.tar.zst
+  s3z archive index -o photos.arrow s3://bucket/photos.tar.zst
+""",
     "ls": """\
 list buckets, or what a bucket, prefix or wildcard holds
 
@@ -121,7 +175,7 @@ def _row(option: Option) -> str:
 
 
 def _rows(title: str, options: tuple[Option, ...]) -> str:
-    return "\n".join([f"\n{title}:", *map(_row, options)])
+    return "\n".join([f"\n{title}:", *(_row(option) for option in options if not option.hidden)])
 
 
 def text(command: str) -> str:

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-import re
-
-from s3z._escape import shown_uri
-from s3z._units import GIB, MIB, auto_or_count, parse_count, parse_size, positive_duration
+from s3z._cli._values import (
+    age,
+    byte_range,
+    choice,
+    endpoint,
+    expected_size,
+    extensions,
+    group_size,
+    key_value,
+    level,
+    memory_size,
+    natural,
+    not_empty,
+    part_size,
+    percent,
+    retries,
+    rfc3339,
+    root_hash,
+    slice_size,
+)
+from s3z._units import auto_or_count, parse_count, parse_size, positive_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,9 +55,10 @@ class Option:
         bare: text meant by the option without `=`, for those whose value only comes with `=`.
         repeat: whether several add up.
         stands_for: a switch that is another option with a fixed value.
+        hidden: whether the help says nothing of it.
     """
 
-    __slots__ = ("aliases", "bare", "convert", "help", "name", "repeat", "short", "stands_for", "value")
+    __slots__ = ("aliases", "bare", "convert", "help", "hidden", "name", "repeat", "short", "stands_for", "value")
 
     def __init__(
         self,
@@ -54,9 +72,11 @@ class Option:
         bare: str | None = None,
         repeat: bool = False,
         stands_for: tuple[str, str] | None = None,
+        hidden: bool = False,
     ) -> None:
         self.name, self.help, self.value, self.short, self.aliases = name, help, value, short, aliases
         self.convert, self.bare, self.repeat, self.stands_for = convert, bare, repeat, stands_for
+        self.hidden = hidden
 
     @property
     def takes_value(self) -> bool:
@@ -74,103 +94,18 @@ class Option:
         yield from self.aliases
 
 
-def choice(*choices: str, fold: bool = True) -> Callable[[str], str]:
-    """A converter that takes only `choices`."""
-
-    def convert(text: str) -> str:
-        value = text.lower() if fold else text
-        if value not in choices:
-            raise ValueError(f'"{text}" is none of {", ".join(choices)}')
-        return value
-
-    return convert
-
-
-def part_size(text: str) -> int | None:
-    """Bytes of `--part-size`; a bare number is MiB; None is auto."""
-    if text.lower() == "auto":
-        return None
-    size = parse_size(text, MIB)
-    if not 1 <= size <= 5 * GIB:
-        raise ValueError(f'"{text}" is out of range: at most 5G, and at least 5M for uploads')
-    return size
-
-
-def expected_size(text: str) -> int:
-    """Bytes of `--expected-size`."""
-    return parse_size(text)
-
-
-def age(text: str) -> float:
-    """Seconds of `--older-than`; 0 is any age."""
-    return 0.0 if text == "0" else positive_duration(text)
-
-
-def memory_size(text: str) -> int:
-    """Bytes of `--memory-limit`."""
-    size = parse_size(text)
-    if size < 8 * MIB:
-        raise ValueError(f'"{text}" is out of range: at least 8M')
-    return size
-
-
-def retries(text: str) -> int:
-    """Retries after the first attempt, 0 for none."""
-    return parse_count(text, 0)
-
-
-def endpoint(text: str) -> str:
-    """A URL with `http://` or `https://`."""
-    if not text.startswith(("http://", "https://")):
-        raise ValueError(f'"{shown_uri(text)}" must begin with http:// or https://')
-    return text
-
-
-def not_empty(text: str) -> str:
-    """Any text but the empty one."""
-    if not text:
-        raise ValueError("it is empty")
-    return text
-
-
-def key_value(text: str) -> tuple[str, str]:
-    """`K=V`."""
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise ValueError(f'"{text}" must have the form K=V')
-    return name, value
-
-
-def rfc3339(text: str) -> str:
-    """A moment, checked here and turned into a header later."""
-    from datetime import datetime
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None or len(text) < 20:
-        raise ValueError(f'"{text}" is not an RFC 3339 time, such as 2026-05-01T08:00:00Z')
-    return text
-
-
-_RANGE = re.compile(r"(\d{1,18})-(\d{0,18})|-\d{1,18}", re.ASCII)
-
-
-def byte_range(text: str) -> str:
-    """A range as HTTP writes it."""
-    found = _RANGE.fullmatch(text)
-    if found is None or (found[2] and int(found[2]) < int(found[1])):
-        raise ValueError(f'"{text}" is no range: FIRST-LAST, FIRST- or -COUNT')
-    return text
-
-
 _PROGRESS = choice("auto", "always", "never")
 LOG_LEVELS = ("trace", "debug", "info", "error")
 
 GLOBAL = (
     Option("json", "newline-delimited JSON on stdout and stderr"),
     Option("stat", "a table of counts at the end"),
+    Option(
+        "numworkers",
+        "most objects in work at once, or threads of an archive (default auto)",
+        "N|auto",
+        convert=auto_or_count,
+    ),
     Option("retry-count", "retries in a row without progress; 0 is none (default 9)", "N", short="r", convert=retries),
     Option("endpoint-url", "the store to speak to, http:// or https:// (default AWS)", "URL", convert=endpoint),
     Option("region", "region to begin with", "NAME", convert=not_empty),
@@ -266,6 +201,62 @@ UPLOADS = (
     Option("upload-id", "abort: this one, however young", "ID", convert=not_empty),
 )
 
+_INCLUDE = Option("include", "only names that match, * and ? as wildcards; may be repeated", "PATTERN", repeat=True)
+_EXCLUDE = Option(
+    "exclude", "leave out names that match, * and ? as wildcards; may be repeated", "PATTERN", repeat=True
+)
+_ROOT = Option("root", "what the archive's root must be", "HEX", convert=root_hash)
+PACK = (
+    Option("level", "of zstd, -7 to 19 (default 3)", "N", short="l", convert=level),
+    Option("codec", "none makes a plain tar (default by the name of DEST)", "zstd|none",
+           convert=choice("zstd", "none")),
+    Option("group-size", "bytes that small files are compressed in together (default 1M)", "SIZE", convert=group_size),
+    Option("slice-size", "bytes of a large file that are compressed by themselves (default 4M)", "1M|2M|4M",
+           convert=slice_size),
+    Option("skip-ext", "extensions of what is compressed already, separated by commas", "LIST", convert=extensions),
+    Option("no-skip", "try to compress everything"),
+    Option("file-hash", "also a hash of each whole large file"),
+    Option("xattrs", "keep extended attributes"),
+    Option("follow-symlinks", "pack what symbolic links lead to, not the links"),
+    Option("on-error", "what is done about an entry that cannot be read (default fail)", "fail|skip",
+           convert=choice("fail", "skip")),
+    _PARTS[3],
+    _INCLUDE,
+    _EXCLUDE,
+    _RAW,
+    _PARTS[1],
+    *_OBJECT,
+    Option("calibrate", "measure reading and compressing alone", hidden=True),
+)  # fmt: skip
+UNPACK = (
+    _INCLUDE,
+    _EXCLUDE,
+    Option("raw", "take * and ? in DEST, and :: in ARCHIVE, as ordinary characters"),
+    Option("strip-components", "cut so many components off the beginning of names", "N", convert=natural),
+    Option("no-clobber", "skip files that are there already", short="n", aliases=("no-overwrite",)),
+    Option("no-preserve", "modes and times as of new files"),
+    Option("same-owner", "owners and set-user-id bits as in the archive"),
+    Option("max-bytes", "refuse archives of more original bytes", "SIZE", convert=parse_size),
+    Option("max-members", "refuse archives of more entries", "N", convert=natural),
+    Option("max-ratio", "refuse archives that grow by more than this (default 1000)", "N", convert=parse_count),
+    Option("allow-unsafe-links", "make links that lead out of DEST, too"),
+    Option("allow-incomplete", "make files that changed while they were packed, too"),
+    Option("trust", "read a damaged archive of s3z as a plain tar, unchecked", "tar", convert=choice("tar")),
+    _ROOT,
+    Option("durable", "sync files and directories to the disk"),
+)
+ARCHIVE = (
+    Option("humanize", "ls: sizes as 1.0K, 30.8M", short="H", aliases=("human-readable",)),
+    Option("exclude", "ls: leave out names that match; may be repeated", "PATTERN", repeat=True),
+    Option("raw", "ls, cat: take * and ? as ordinary characters"),
+    Option("range", "cat: bytes of one entry, both ends in it: FIRST-LAST, FIRST- or -COUNT", "RANGE",
+           convert=byte_range),
+    Option("index-only", "verify: all but the data"),
+    Option("sample", "verify: the index, and so many percent of the data", "P", convert=percent),
+    _ROOT,
+    Option("output", "index: the file to write (default standard output)", "FILE", short="o", convert=not_empty),
+)  # fmt: skip
+
 LS = (
     Option("etag", "show ETags", short="e"),
     Option("humanize", "sizes as 1.0K, 30.8M", short="H", aliases=("human-readable",)),
@@ -280,11 +271,19 @@ MANY = 1 << 30
 
 #: command → its options, least and most arguments
 COMMANDS: dict[str, tuple[tuple[Option, ...], int, int]] = {
+    "archive": (ARCHIVE, 2, MANY),
     "cat": (CAT, 1, MANY),
     "cp": (CP, 2, 2),
     "ls": (LS, 0, 1),
+    "pack": (PACK, 1, 2),
     "pipe": (PIPE, 1, 1),
+    "unpack": (UNPACK, 2, MANY),
     "uploads": (UPLOADS, 1, 2),
 }
 #: options given in pairs that exclude each other
-EXCLUDING = (("resume", "no-resume"), ("no-sign-request", "profile"), ("no-sign-request", "credentials-file"))
+EXCLUDING = (
+    ("resume", "no-resume"),
+    ("no-sign-request", "profile"),
+    ("no-sign-request", "credentials-file"),
+    ("index-only", "sample"),
+)

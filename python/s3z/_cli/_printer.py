@@ -65,15 +65,23 @@ class Printer:
         level: `trace`, `debug`, `info` or `error`.
         only_errors: whether result lines are left out.
         product: whether stdout is what the command is for: it then ends when nobody reads.
+        payload: whether bytes go there: all that would be told there goes to stderr.
     """
 
     def __init__(
-        self, *, as_json: bool = False, level: str = "info", only_errors: bool = False, product: bool = False
+        self,
+        *,
+        as_json: bool = False,
+        level: str = "info",
+        only_errors: bool = False,
+        product: bool = False,
+        payload: bool = False,
     ) -> None:
         self.as_json = as_json
         self.level = _LEVELS[level]
         self.shows_results = not only_errors and self.level < _LEVELS["error"]
         self.product = product
+        self.payload = payload
         self.failed = False
         self.before: Callable[[], object] = lambda: None
         self._open = sys.__stdout__ is not None
@@ -83,12 +91,18 @@ class Printer:
 
     def data(self, text: str, *, escaped: bool = False) -> None:
         """What was asked for: lines, without the last newline, as they are (escaped on a terminal)."""
+        if self.payload:
+            self._err(text if escaped else "\n".join(map(escape, text.split("\n"))))
+            return
         if self.terminal and not escaped:
             text = "\n".join(map(escape, text.split("\n")))
         self._out(text.encode("utf-8", "surrogateescape") + b"\n")
 
     def record(self, record: Mapping[str, Any]) -> None:
         """A JSON record on stdout."""
+        if self.payload:
+            self._err_record(record)
+            return
         self._out(json_line(record, ascii_only=self.terminal).encode() + b"\n")
 
     def result(self, text: str, record: Mapping[str, Any]) -> None:
@@ -98,7 +112,7 @@ class Printer:
         if self.as_json:
             self.record(record)
         else:
-            self.data(escape(text) if self.terminal else text)
+            self.data(escape(text) if self.terminal or self.payload else text, escaped=self.payload)
 
     def error(self, label: str, failure: Failure, record: Mapping[str, Any] | None = None) -> None:
         """One line for a failure, and its hint on another."""

@@ -1,5 +1,7 @@
 //! From the bytes of a blob to the original bytes of a slice: decoded within bounds, and never given out unchecked.
 
+use std::borrow::Cow;
+
 use zstd_safe::DCtx;
 
 use crate::archive::entry::Kind;
@@ -29,28 +31,29 @@ impl Decoder {
     }
 
     /// The original bytes of a slice, of the bytes of its blob.
-    pub fn slice(&mut self, row: &Row, blob: &[u8], is_zstd: bool) -> Result<Vec<u8>> {
+    pub fn slice<'a>(&'a mut self, row: &Row, blob: &'a [u8], is_zstd: bool) -> Result<Cow<'a, [u8]>> {
         let named = |error: Error| named(error, row);
         let bytes = self.unchecked(row, blob, is_zstd).map_err(named)?;
         check_hash(row, &bytes).map_err(named)?;
         Ok(bytes)
     }
 
-    fn unchecked(&mut self, row: &Row, blob: &[u8], is_zstd: bool) -> Result<Vec<u8>> {
+    fn unchecked<'a>(&'a mut self, row: &Row, blob: &'a [u8], is_zstd: bool) -> Result<Cow<'a, [u8]>> {
         if blob.len() as u64 != row.blob_size {
             return Err(damaged("it is cut off"));
         }
         let len = usize::try_from(row.len).map_err(|_| Error::no_memory())?;
         if !row.compressed {
             if !is_zstd {
-                return Ok(blob.to_vec());
+                return Ok(blob.into());
             }
-            return stored::content(blob, len).ok_or_else(|| Error::integrity("a stored frame is damaged"));
+            let content = stored::content(blob, len).map(Cow::from);
+            return content.ok_or_else(|| Error::integrity("a stored frame is damaged"));
         }
         let content = self.frame(row.blob_offset, blob, u64::from(row.blob_raw_size))?;
         let start = row.inner_offset as usize;
         let slice = start.checked_add(len).and_then(|end| content.get(start..end));
-        slice.map(<[u8]>::to_vec).ok_or_else(|| damaged("a slice lies outside of its frame"))
+        slice.map(Cow::from).ok_or_else(|| damaged("a slice lies outside of its frame"))
     }
 
     /// The content of a whole frame that must have this length.

@@ -28,6 +28,8 @@ pub struct SubIndexPlace {
     pub len: u64,
     pub prologue: [u8; 32],
     pub epilogue: [u8; 32],
+    /// Where the schema ends in a file without batches; else nobody needs it.
+    pub schema_end: u64,
     /// Offsets count from the first byte of the Arrow file.
     pub batches: Vec<BatchPlace>,
 }
@@ -35,7 +37,7 @@ pub struct SubIndexPlace {
 impl SubIndexPlace {
     /// Where the bytes behind the last batch begin, counted from the first byte of the Arrow file.
     pub fn epilogue_start(&self) -> u64 {
-        self.batches.last().map_or(0, |batch| batch.offset + batch.len)
+        self.batches.last().map_or(self.schema_end, |batch| batch.offset + batch.len)
     }
 }
 
@@ -44,6 +46,8 @@ pub struct Manifest {
     pub parts: Vec<SubIndexPlace>,
     /// CRC-64/NVME of everything before the index.
     pub data_crc: u64,
+    /// The two hashes of an index without batches, which has no row here.
+    pub empty: Option<([u8; 32], [u8; 32])>,
 }
 
 fn schema(metadata: HashMap<String, String>) -> Schema {
@@ -144,14 +148,16 @@ impl Manifest {
         };
         let (prologues, epilogues) = (hashes("s3z.index_prologue")?, hashes("s3z.index_epilogue")?);
         let data_crc = u64::from_str_radix(metadata.get("s3z.data_crc64nvme")?, 16).ok()?;
-        let mut manifest = Self { parts: Vec::new(), data_crc };
+        let mut manifest = Self { parts: Vec::new(), data_crc, empty: None };
         for batch in reader {
             let batch = batch.ok()?;
             for row in 0..batch.num_rows() {
                 manifest.take(&batch, row)?;
             }
         }
-        if prologues.len() != epilogues.len() || manifest.parts.len() > prologues.len() {
+        if let ([prologue], [epilogue], true) = (&prologues[..], &epilogues[..], manifest.parts.is_empty()) {
+            manifest.empty = Some((*prologue, *epilogue));
+        } else if prologues.len() != epilogues.len() || manifest.parts.len() != prologues.len() {
             return None;
         }
         for (part, (prologue, epilogue)) in manifest.parts.iter_mut().zip(prologues.into_iter().zip(epilogues)) {
@@ -168,7 +174,8 @@ impl Manifest {
         if sub as usize == self.parts.len() {
             let (prologue, epilogue) = ([0; 32], [0; 32]);
             let (offset, len) = (file_offset, u64_at("file_len")?);
-            self.parts.push(SubIndexPlace { offset, len, prologue, epilogue, batches: Vec::new() });
+            let batches = Vec::new();
+            self.parts.push(SubIndexPlace { offset, len, prologue, epilogue, schema_end: 0, batches });
         }
         let last = self.parts.len().checked_sub(1)?;
         let part = &mut self.parts[last];
@@ -270,8 +277,9 @@ mod tests {
 
     fn manifest() -> Manifest {
         let batches = vec![batch(8, "a", "b"), batch(18, "b", "c")];
-        let parts = vec![SubIndexPlace { offset: 200, len: 60, prologue: [1; 32], epilogue: [2; 32], batches }];
-        Manifest { parts, data_crc: 0xae8b_1486_0a79_9888 }
+        let (prologue, epilogue) = ([1; 32], [2; 32]);
+        let parts = vec![SubIndexPlace { offset: 200, len: 60, prologue, epilogue, schema_end: 0, batches }];
+        Manifest { parts, data_crc: 0xae8b_1486_0a79_9888, empty: None }
     }
 
     #[test]

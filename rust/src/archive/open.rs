@@ -161,13 +161,33 @@ fn check(
         let text = format!("the archive has the root {}, not {}", hex(&footer.root), hex(&root));
         return Err(Error::integrity(text));
     }
-    let manifest = Manifest::decode(&manifest, found.manifest.start)?;
+    let mut manifest = Manifest::decode(&manifest, found.manifest.start)?;
+    manifest.parts.extend(empty_index(ranges, pieces, &manifest, &footer)?);
     check_last(&manifest, &footer)?;
     let opened = Opened { size, footer, footer_bytes, manifest, is_zstd: found.is_zstd, footer_at: found.footer.start };
     if let Some(last) = opened.manifest.parts.last() {
         opened.schema(ranges, pieces, last)?;
     }
     Ok(opened)
+}
+
+/// An index without batches: only the footer says where it is.
+fn empty_index(
+    ranges: &dyn Ranges,
+    pieces: &Pieces,
+    manifest: &Manifest,
+    footer: &Footer,
+) -> Result<Option<SubIndexPlace>> {
+    let Some((prologue, epilogue)) = manifest.empty else { return Ok(None) };
+    let (offset, len) = (footer.index_offset, footer.index_len);
+    let end = offset.checked_add(len).filter(|end| *end <= footer.manifest_offset && len < MAX_EPILOGUE);
+    let end = end.ok_or_else(|| damaged("its footer points outside"))?;
+    let bytes = index_bytes(ranges, pieces, &(offset..end))?;
+    // The magic, then one message: its mark, the length of its description, the description.
+    let described = bytes.get(12..16).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes);
+    let schema_end = described.map(|len| 16 + u64::from(len)).filter(|end| *end <= len);
+    let schema_end = schema_end.ok_or_else(|| damaged("its index has no schema"))?;
+    Ok(Some(SubIndexPlace { offset, len, prologue, epilogue, schema_end, batches: Vec::new() }))
 }
 
 /// The index that the footer names is the last of the manifest.

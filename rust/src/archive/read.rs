@@ -9,6 +9,7 @@ use arrow_schema::SchemaRef;
 use crate::archive::blob::{Decoder, check_claims, named};
 use crate::archive::entry::Kind;
 use crate::archive::index::{Batch, BatchPlace, Row, row_flag};
+use crate::archive::manifest::SubIndexPlace;
 use crate::archive::open::{End, Opened, foreign, index_bytes, open};
 use crate::archive::ranges::{Pieces, Ranges, damaged, merge};
 use crate::archive::{footer, stored};
@@ -268,7 +269,8 @@ impl Archive {
         Ok(out)
     }
 
-    fn one(&self, range: Range<u64>) -> Result<Vec<u8>> {
+    /// The bytes of one range.
+    pub fn one(&self, range: Range<u64>) -> Result<Vec<u8>> {
         Ok(self.ranges.read(&[range])?.into_iter().next().unwrap_or_default())
     }
 
@@ -315,6 +317,21 @@ impl Archive {
         }
         let stride = if self.opened.is_zstd { stored::STRIDE as u64 } else { 0 };
         Ok(Some(ByteRange { offset: row.blob_offset, length: row.blob_size, stride }))
+    }
+
+    /// That the bytes of a whole index are those of the manifest.
+    pub fn check_index_file(&self, part: &SubIndexPlace, bytes: &[u8]) -> Result<()> {
+        let piece = |range: Range<u64>| bytes.get(range.start as usize..range.end as usize).unwrap_or_default();
+        let is_right = |range, hash: &[u8; 32]| blake3::hash(piece(range)).as_bytes() == hash;
+        let first = part.batches.first().map_or(part.schema_end, |batch| batch.offset);
+        let batches =
+            part.batches.iter().all(|place| is_right(place.offset..place.offset + place.len, &place.checksum));
+        let ends = is_right(0..first, &part.prologue) && is_right(part.epilogue_start()..part.len, &part.epilogue);
+        if batches && ends {
+            Ok(())
+        } else {
+            Err(Error::integrity("the archive is damaged: its index does not have its hash"))
+        }
     }
 
     pub fn has_incomplete(&self) -> bool {

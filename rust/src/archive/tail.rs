@@ -123,7 +123,7 @@ impl Tail {
         write(&seek::END_OF_TAR)?;
         frames.push(FrameSize { compressed: seek::END_OF_TAR.len() as u32, content: tar::END as u32 });
         let mut at = offset + seek::END_OF_TAR.len() as u64;
-        let mut manifest = Manifest { parts: Vec::new(), data_crc: crc };
+        let mut manifest = Manifest { data_crc: crc, ..Manifest::default() };
         for index in self.indexes {
             let (len, place) = (index.spool.len(), at + seek::HEAD as u64);
             write(&seek::head(seek::INDEX_TAG, len)?)?;
@@ -146,7 +146,7 @@ impl Tail {
     /// As entries of a plain tar.
     pub fn write_entries(self, end: DataEnd, write: &mut Write<'_>) -> Result<PackReport> {
         let mut at = end.offset;
-        let mut manifest = Manifest { parts: Vec::new(), data_crc: end.crc };
+        let mut manifest = Manifest { data_crc: end.crc, ..Manifest::default() };
         for (number, index) in self.indexes.into_iter().enumerate() {
             let name = if number == 0 { "index".to_owned() } else { format!("index-{number}") };
             let len = index.spool.len();
@@ -175,6 +175,7 @@ fn index_place(index: &SubIndex, offset: u64) -> SubIndexPlace {
         len: index.spool.len(),
         prologue: index.prologue,
         epilogue: index.epilogue,
+        schema_end: 0,
         batches: index.batches.clone(),
     }
 }

@@ -38,6 +38,7 @@ pub mod stream;
 mod sums;
 mod tasks;
 pub mod unfinished;
+pub mod unpack;
 pub mod upload;
 mod upload_parts;
 mod verdict;

@@ -10,12 +10,16 @@ use super::runtime::{Watch, spawner, wait};
 use super::writer::{PUT, WRITE_FILE};
 use crate::archive::classify::{EXTENSIONS, Hints};
 use crate::archive::lay::Sizes;
+use crate::archive::local::Keeps;
 use crate::archive::pack::PackOptions;
 use crate::archive::report::Failure;
+use crate::archive::select::{MAX_RATIO, Selection};
+use crate::archive::tree::TreeOptions;
 use crate::config::{KIB, MIB};
 use crate::error::Error;
 use crate::ops::pack::{PackRequest, PackSource, PackTarget, Packed, measure, pack as run_pack};
 use crate::ops::select::Filters;
+use crate::ops::unpack::{UnpackPlace, UnpackRequest, Unpacked, unpack as run_unpack};
 use crate::ops::write_file::WriteFileRequest;
 use crate::s3::client::ObjectRef;
 
@@ -191,4 +195,120 @@ fn failures(py: Python<'_>, failures: Vec<Failure>) -> PyResult<Vec<Told<'_>>> {
     let told =
         |failure: Failure| (PyBytes::new(py, &failure.name), kind_name(failure.kind), failure.errno, failure.message);
     Ok(failures.into_iter().map(told).collect())
+}
+
+const UNPACK: [&str; 17] = [
+    "prefix",
+    "names",
+    "include",
+    "exclude",
+    "strip_components",
+    "overwrite",
+    "preserve",
+    "same_owner",
+    "xattrs_all",
+    "max_bytes",
+    "max_members",
+    "max_ratio",
+    "allow_unsafe_links",
+    "allow_incomplete",
+    "trust_tar",
+    "root",
+    "workers",
+];
+
+/// An archive to a directory.
+#[pyfunction]
+#[pyo3(signature = (client, archive, destination, options, progress=None))]
+pub fn unpack<'py>(
+    py: Python<'py>,
+    client: &Client,
+    archive: Place,
+    destination: Vec<u8>,
+    options: Bound<'py, PyDict>,
+    progress: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let options = Options::new(options, &UNPACK)?;
+    let raised = |error: Error| to_python(py, error);
+    let place = match archive {
+        Place::File(_, path) => UnpackPlace::File(convert::path(path)),
+        Place::Descriptor(_, number, name) => UnpackPlace::Pipe(number, convert::path(name)),
+        Place::Object(_, bucket, key) => UnpackPlace::Object(ObjectRef::new(&bucket, &key, None).map_err(raised)?),
+        Place::Versioned(_, bucket, key, version) => {
+            UnpackPlace::Object(ObjectRef::new(&bucket, &key, version.as_deref()).map_err(raised)?)
+        }
+    };
+    let is_remote = matches!(place, UnpackPlace::Object(_));
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let workers = options.number("workers")?.unwrap_or(cores);
+    if workers == 0 || workers > 1024 {
+        return Err(raised(Error::config(format!("workers must be from 1 to 1024, not {workers}"))));
+    }
+    let request = UnpackRequest {
+        place,
+        destination: convert::path(destination),
+        selection: selection(&options)?,
+        tree: TreeOptions {
+            preserve: options.get("preserve")?.unwrap_or(true),
+            same_owner: options.get("same_owner")?.unwrap_or(false),
+            xattrs_all: options.get("xattrs_all")?.unwrap_or(false),
+            no_clobber: !options.get("overwrite")?.unwrap_or(true),
+            unsafe_links: options.get("allow_unsafe_links")?.unwrap_or(false),
+            ..TreeOptions::new()
+        },
+        allow_incomplete: options.get("allow_incomplete")?.unwrap_or(false),
+        trust_tar: options.get("trust_tar")?.unwrap_or(false),
+        root: root(py, &options)?,
+        // A thread that fetches waits most of its time.
+        threads: if is_remote { workers.max(8) } else { workers },
+    };
+    let engine = client.engine(py)?;
+    let watch = Watch { callback: progress, ..Watch::new() };
+    let (counters, cancel) = (watch.progress.clone(), watch.cancel.clone());
+    let unpacked = wait(py, &watch, async move { run_unpack(&engine, request, counters, &cancel).await })?;
+    unpacked_dict(py, unpacked)
+}
+
+fn selection(options: &Options<'_>) -> PyResult<Selection> {
+    let filters = Filters::new(
+        &options.get::<Vec<Vec<u8>>>("include")?.unwrap_or_default(),
+        &options.get::<Vec<Vec<u8>>>("exclude")?.unwrap_or_default(),
+    );
+    Ok(Selection {
+        prefix: options.get("prefix")?.unwrap_or_default(),
+        names: options.get("names")?.unwrap_or_default(),
+        keeps: (!filters.is_empty()).then(|| Box::new(move |name: &[u8]| filters.keeps(name)) as Keeps),
+        strip_components: options.number("strip_components")?.unwrap_or(0),
+        max_bytes: options.count("max_bytes")?,
+        max_members: options.count("max_members")?,
+        max_ratio: options.count("max_ratio")?.unwrap_or(MAX_RATIO),
+    })
+}
+
+pub(super) fn root(py: Python<'_>, options: &Options<'_>) -> PyResult<Option<[u8; 32]>> {
+    let Some(bytes) = options.get::<Vec<u8>>("root")? else { return Ok(None) };
+    let wrong = |_| to_python(py, Error::config("root must be 32 bytes, 64 hexadecimal digits"));
+    bytes.try_into().map(Some).map_err(wrong)
+}
+
+fn unpacked_dict(py: Python<'_>, Unpacked { report, root }: Unpacked) -> PyResult<Bound<'_, PyDict>> {
+    let dict = PyDict::new(py);
+    let counts = [
+        ("entries", report.entries),
+        ("files", report.files),
+        ("directories", report.directories),
+        ("symlinks", report.symlinks),
+        ("hard_links", report.hard_links),
+        ("bytes", report.bytes),
+    ];
+    for (name, count) in counts {
+        dict.set_item(name, count)?;
+    }
+    dict.set_item("skipped", report.skipped)?;
+    dict.set_item("failures", failures(py, report.failures)?)?;
+    dict.set_item("seconds", report.seconds)?;
+    dict.set_item("verified", root.is_some())?;
+    dict.set_item("is_indexed", root.is_some())?;
+    dict.set_item("root", root.map(|root| PyBytes::new(py, &root)))?;
+    Ok(dict)
 }

@@ -64,7 +64,7 @@ impl Buffer {
         &self.memory[self.start..self.start + self.len]
     }
 
-    fn whole(memory: Vec<u8>) -> Self {
+    pub(super) fn whole(memory: Vec<u8>) -> Self {
         let len = memory.len();
         Self { memory: Arc::new(memory), start: 0, len }
     }

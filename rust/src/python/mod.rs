@@ -3,12 +3,14 @@
 //! The list of what Python sees; `python/s3z/_core.pyi` says the same in Python's words, and a test compares them.
 
 mod archive;
+mod arrow;
 mod client;
 mod convert;
 mod credentials;
 mod error;
 mod listing;
 mod memory;
+mod open_archive;
 mod part_file;
 mod parts;
 mod per_process;
@@ -32,13 +34,15 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::archive::pack;
+    use super::archive::{pack, unpack};
     #[pymodule_export]
     use super::client::Client;
     #[pymodule_export]
     use super::listing::ListPages;
     #[pymodule_export]
     use super::memory::{Buffer, get_object, get_object_into, get_object_ranges};
+    #[pymodule_export]
+    use super::open_archive::{Archive, EntryPages};
     #[pymodule_export]
     use super::part_file::{PartFile, open_part_file};
     #[pymodule_export]

@@ -1,0 +1,155 @@
+"""The values of options: converters from text, each raising ValueError for what it cannot take."""
+
+from __future__ import annotations
+
+import re
+
+from s3z._escape import shown_uri
+from s3z._units import GIB, KIB, MIB, parse_count, parse_size, positive_duration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def choice(*choices: str, fold: bool = True) -> Callable[[str], str]:
+    """A converter that takes only `choices`."""
+
+    def convert(text: str) -> str:
+        value = text.lower() if fold else text
+        if value not in choices:
+            raise ValueError(f'"{text}" is none of {", ".join(choices)}')
+        return value
+
+    return convert
+
+
+def part_size(text: str) -> int | None:
+    """Bytes of `--part-size`; a bare number is MiB; None is auto."""
+    if text.lower() == "auto":
+        return None
+    size = parse_size(text, MIB)
+    if not 1 <= size <= 5 * GIB:
+        raise ValueError(f'"{text}" is out of range: at most 5G, and at least 5M for uploads')
+    return size
+
+
+def expected_size(text: str) -> int:
+    """Bytes of `--expected-size`."""
+    return parse_size(text)
+
+
+def age(text: str) -> float:
+    """Seconds of `--older-than`; 0 is any age."""
+    return 0.0 if text == "0" else positive_duration(text)
+
+
+def memory_size(text: str) -> int:
+    """Bytes of `--memory-limit`."""
+    size = parse_size(text)
+    if size < 8 * MIB:
+        raise ValueError(f'"{text}" is out of range: at least 8M')
+    return size
+
+
+def retries(text: str) -> int:
+    """Retries after the first attempt, 0 for none."""
+    return parse_count(text, 0)
+
+
+def endpoint(text: str) -> str:
+    """A URL with `http://` or `https://`."""
+    if not text.startswith(("http://", "https://")):
+        raise ValueError(f'"{shown_uri(text)}" must begin with http:// or https://')
+    return text
+
+
+def not_empty(text: str) -> str:
+    """Any text but the empty one."""
+    if not text:
+        raise ValueError("it is empty")
+    return text
+
+
+def key_value(text: str) -> tuple[str, str]:
+    """`K=V`."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise ValueError(f'"{text}" must have the form K=V')
+    return name, value
+
+
+def rfc3339(text: str) -> str:
+    """A moment, checked here and turned into a header later."""
+    from datetime import datetime
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or len(text) < 20:
+        raise ValueError(f'"{text}" is not an RFC 3339 time, such as 2026-05-01T08:00:00Z')
+    return text
+
+
+_RANGE = re.compile(r"(\d{1,18})-(\d{0,18})|-\d{1,18}", re.ASCII)
+
+
+def byte_range(text: str) -> str:
+    """A range as HTTP writes it."""
+    found = _RANGE.fullmatch(text)
+    if found is None or (found[2] and int(found[2]) < int(found[1])):
+        raise ValueError(f'"{text}" is no range: FIRST-LAST, FIRST- or -COUNT')
+    return text
+
+
+def level(text: str) -> int:
+    """A level of zstd."""
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal()) or len(digits) > 3 or not -7 <= int(text) <= 19:
+        raise ValueError(f'"{text}" is out of range: from -7 to 19')
+    return int(text)
+
+
+def group_size(text: str) -> int:
+    """Bytes of `--group-size`."""
+    size = parse_size(text)
+    if not 64 * KIB <= size <= 4 * MIB:
+        raise ValueError(f'"{text}" is out of range: from 64K to 4M')
+    return size
+
+
+def slice_size(text: str) -> int:
+    """Bytes of `--slice-size`."""
+    size = parse_size(text)
+    if size not in (MIB, 2 * MIB, 4 * MIB):
+        raise ValueError(f'"{text}" is none of 1M, 2M, 4M')
+    return size
+
+
+def extensions(text: str) -> list[str]:
+    """Names without their dots."""
+    return [name for each in text.split(",") if (name := each.strip().removeprefix("."))]
+
+
+def root_hash(text: str) -> str:
+    """64 hexadecimal digits."""
+    if len(text) != 64 or not set(text.lower()) <= set("0123456789abcdef"):
+        raise ValueError("it is not 64 hexadecimal digits")
+    return text
+
+
+def percent(text: str) -> float:
+    """A part of the whole, above 0 and at most 1, from percent."""
+    try:
+        share = float(text.removesuffix("%")) / 100
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise ValueError(f'"{text}" is no percentage: above 0 and at most 100')
+    return share
+
+
+def natural(text: str) -> int:
+    """A whole number, 0 too."""
+    return parse_count(text, 0)

@@ -1,0 +1,369 @@
+//! Archives without an index: plain tar, or tar in zstd frames, read front to back and written by the same rules.
+//!
+//! Frames are told apart here, so that one of s3z's own behind the data is seen: then the archive is one of s3z whose index
+//! is missing or comes later, and is never silently taken for a plain tar.
+
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Instant;
+
+use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
+
+use crate::archive::entry::{Entry, Kind};
+use crate::archive::select::{Chosen, Selection};
+use crate::archive::tail::OWN;
+use crate::archive::tar_reader::{Member, TarReader};
+use crate::archive::threads::Stop;
+use crate::archive::tree::{Done, Tree, TreeOptions};
+use crate::archive::unpack_report::{UnpackReport, UnpackTally};
+use crate::error::{Error, ErrorKind, Result};
+use crate::progress::Progress;
+
+/// The largest window that is decoded, as a power of two: 128 MiB.
+const WINDOW_LOG: u32 = 27;
+const BLOCK: usize = 1 << 20;
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
+/// A file up to this size is checked and written at once.
+const SMALL: u64 = 4 << 20;
+
+pub struct ForeignOptions {
+    pub tree: TreeOptions,
+    pub selection: Selection,
+    /// Whether an archive of s3z is taken for the tar that it also is.
+    pub trust_tar: bool,
+}
+
+/// Unpacks a tar, or a `.tar.zst`, that comes front to back.
+pub fn unpack_tar(
+    source: Box<dyn Read + Send>,
+    destination: &Path,
+    options: &ForeignOptions,
+    (stop, progress): (&Stop, &Progress),
+) -> Result<UnpackReport> {
+    let started = Instant::now();
+    let mut source = Peeked { head: Vec::new(), at: 0, source };
+    let magic = source.peek(4)?;
+    let is_zstd =
+        magic == ZSTD_MAGIC || (magic.len() == 4 && magic[0] & 0xF0 == 0x50 && magic[1..] == [0x2A, 0x4D, 0x18]);
+    let stream: Box<dyn Read + Send> = match is_zstd {
+        true => Box::new(Frames::new(source, options.trust_tar)?),
+        false => Box::new(source),
+    };
+    let tree = Tree::open(destination, options.tree)?;
+    let tally = UnpackTally::default();
+    let mut reader = TarReader::new(stream);
+    let mut chosen = Chosen::new(&options.selection);
+    let (mut entries, mut bytes) = (0, 0);
+    while let Some(member) = reader.next()? {
+        stop.check()?;
+        let entry = match member {
+            Member::Entry(entry) => entry,
+            Member::Special { .. } => {
+                tally.skipped("special");
+                continue;
+            }
+            Member::Refused { name, why } => {
+                tally.failed(&name, &Error::new(ErrorKind::Archive, why));
+                continue;
+            }
+        };
+        if entry.name.starts_with(OWN) && !options.trust_tar {
+            return Err(own_but_damaged());
+        }
+        if !chosen.is_chosen(&entry.name) {
+            continue;
+        }
+        (entries, bytes) = (entries + 1, bytes + entry.data_len());
+        options.selection.check(entries, bytes, u64::MAX / 2)?;
+        if let Err(error) = chosen.accept(&entry) {
+            tally.failed(&entry.name, &error);
+            continue;
+        }
+        let Some(entry) = options.selection.stripped(&entry) else { continue };
+        write(&mut reader, &tree, &entry, &tally)?;
+        progress.add_durable(entry.data_len());
+        progress.object_done();
+    }
+    // To its very end: what writes a pipe is not cut off, and the last frame's checksum counts.
+    let (mut rest, _) = reader.end();
+    io::copy(&mut rest, &mut io::sink()).map_err(of_read)?;
+    for name in chosen.missing() {
+        tally.failed(&name, &Error::new(ErrorKind::NotFound, "there is no such entry in the archive"));
+    }
+    let mut report = tally.finish(tree.finish());
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// Writes one entry; what is wrong with the stream itself is an error.
+fn write(reader: &mut TarReader<Box<dyn Read + Send>>, tree: &Tree, entry: &Entry, tally: &UnpackTally) -> Result<()> {
+    match entry.kind {
+        Kind::Directory => tally.made(entry, tree.directory(entry).map(|()| Done::Written)),
+        Kind::HardLink => tally.made(entry, tree.hard_link(entry)),
+        Kind::Symlink => tally.linked(entry, tree.symlink(entry)),
+        Kind::File if entry.size <= SMALL => {
+            let mut content = vec![0; entry.size as usize];
+            read_full(reader, &mut content)?;
+            tally.made(entry, tree.small_file(entry, &[&content]));
+        }
+        Kind::File => {
+            let file = match tree.big_file(entry) {
+                Ok(Some(file)) => file,
+                Ok(None) => {
+                    tally.made(entry, Ok(Done::Skipped));
+                    return Ok(());
+                }
+                Err(error) => {
+                    tally.made(entry, Err(error));
+                    return Ok(());
+                }
+            };
+            let (mut block, mut at) = (vec![0; BLOCK], 0);
+            while at < entry.size {
+                let now = usize::try_from(entry.size - at).map_or(BLOCK, |left| left.min(BLOCK));
+                read_full(reader, &mut block[..now])?;
+                if let Err(error) = file.write_at(at, &block[..now]) {
+                    tally.made(entry, Err(error));
+                    return Ok(());
+                }
+                at += now as u64;
+            }
+            tally.made(entry, file.publish());
+        }
+    }
+    Ok(())
+}
+
+fn read_full(reader: &mut TarReader<Box<dyn Read + Send>>, to: &mut [u8]) -> Result<()> {
+    let mut got = 0;
+    while got < to.len() {
+        match reader.read_data(&mut to[got..])? {
+            0 => return Err(Error::new(ErrorKind::Archive, "the tar stream ends in the middle of a file")),
+            now => got += now,
+        }
+    }
+    Ok(())
+}
+
+fn own_but_damaged() -> Error {
+    let text = "this is an archive of s3z whose index cannot be read: it is damaged or cut off \
+                (trust_tar unpacks it as the plain tar that it also is)";
+    Error::new(ErrorKind::Archive, text)
+}
+
+/// An error of ours that came through a reader, or one of its own.
+fn of_read(cause: io::Error) -> Error {
+    match cause.downcast::<Error>() {
+        Ok(error) => error,
+        Err(cause) => match cause.raw_os_error() {
+            Some(errno) => Error::local_os("the archive cannot be read", errno),
+            None => Error::new(ErrorKind::Archive, format!("the archive cannot be read: {cause}")),
+        },
+    }
+}
+
+/// A source whose first bytes were looked at.
+struct Peeked {
+    head: Vec<u8>,
+    at: usize,
+    source: Box<dyn Read + Send>,
+}
+
+impl Peeked {
+    /// The next `len` bytes, or what there is, which stay to be read.
+    fn peek(&mut self, len: usize) -> Result<Vec<u8>> {
+        let mut block = [0; 64];
+        while self.head.len() - self.at < len {
+            match self.source.read(&mut block) {
+                Ok(0) => break,
+                Ok(now) => self.head.extend_from_slice(&block[..now]),
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(of_read(cause)),
+            }
+        }
+        let rest = &self.head[self.at..];
+        Ok(rest[..rest.len().min(len)].to_vec())
+    }
+}
+
+impl Read for Peeked {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.head.len() {
+            return self.source.read(to);
+        }
+        let now = to.len().min(self.head.len() - self.at);
+        to[..now].copy_from_slice(&self.head[self.at..self.at + now]);
+        self.at += now;
+        Ok(now)
+    }
+}
+
+/// The contents of zstd frames, one behind the other.
+struct Frames {
+    source: Peeked,
+    context: DCtx<'static>,
+    input: Vec<u8>,
+    /// What of the input is still to be decoded.
+    at: usize,
+    /// Inside of a frame.
+    is_open: bool,
+    trust_tar: bool,
+    /// Of a skippable frame.
+    to_skip: u64,
+}
+
+impl Frames {
+    fn new(source: Peeked, trust_tar: bool) -> Result<Self> {
+        let mut context = DCtx::try_create().ok_or_else(Error::no_memory)?;
+        context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG)).map_err(crate::archive::classify::codec)?;
+        Ok(Self { source, context, input: Vec::new(), at: 0, is_open: false, trust_tar, to_skip: 0 })
+    }
+
+    /// At least `len` bytes of input, if there are so many.
+    fn fill(&mut self, len: usize) -> io::Result<usize> {
+        if self.input.len() - self.at < len {
+            self.input.drain(..self.at);
+            self.at = 0;
+            let mut have = self.input.len();
+            self.input.resize(BLOCK, 0);
+            while have < len {
+                match self.source.read(&mut self.input[have..]) {
+                    Ok(0) => break,
+                    Ok(now) => have += now,
+                    Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                    Err(cause) => return Err(cause),
+                }
+            }
+            self.input.truncate(have);
+        }
+        Ok(self.input.len() - self.at)
+    }
+
+    /// Looks at the head of the next frame; false at the end.
+    fn next_frame(&mut self) -> io::Result<bool> {
+        let have = self.fill(16)?;
+        if have == 0 {
+            return Ok(false);
+        }
+        let head = &self.input[self.at..];
+        if head.starts_with(&ZSTD_MAGIC) {
+            self.is_open = true;
+            return Ok(true);
+        }
+        let is_skippable = have >= 8 && head[0] & 0xF0 == 0x50 && head[1..4] == [0x2A, 0x4D, 0x18];
+        if !is_skippable {
+            let text = "what follows a frame is no frame of zstd: the archive is damaged or cut off";
+            return Err(io::Error::other(Error::new(ErrorKind::Archive, text)));
+        }
+        if have >= 16 && head[8..16].starts_with(b"S3Z") && !self.trust_tar {
+            return Err(io::Error::other(own_but_damaged()));
+        }
+        self.to_skip = u64::from(u32::from_le_bytes([head[4], head[5], head[6], head[7]]));
+        self.at += 8;
+        while self.to_skip > 0 {
+            let have = self.fill(1)? as u64;
+            if have == 0 {
+                return Err(io::Error::other(Error::new(ErrorKind::Archive, "the archive is cut off")));
+            }
+            let now = have.min(self.to_skip);
+            self.at += now as usize;
+            self.to_skip -= now;
+        }
+        Ok(true)
+    }
+}
+
+impl Read for Frames {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if to.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            if !self.is_open {
+                if !self.next_frame()? {
+                    return Ok(0);
+                }
+                continue;
+            }
+            if self.fill(1)? == 0 {
+                return Err(io::Error::other(Error::new(ErrorKind::Archive, "the archive is cut off in a frame")));
+            }
+            let mut input = InBuffer::around(&self.input[self.at..]);
+            let mut output = OutBuffer::around(to);
+            let hint = self.context.decompress_stream(&mut output, &mut input).map_err(|code| {
+                let text = format!("a frame cannot be decoded: {}", zstd_safe::get_error_name(code));
+                io::Error::other(Error::integrity(text))
+            })?;
+            let (taken, given) = (input.pos(), output.pos());
+            self.at += taken;
+            self.is_open = hint != 0;
+            if given > 0 {
+                return Ok(given);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tar of one file.
+    fn tar() -> Vec<u8> {
+        let mut tar = Vec::new();
+        let entry = Entry { name: b"a".into(), size: 700, mode: 0o644, ..Entry::default() };
+        crate::archive::tar::render(&entry, &mut tar).unwrap();
+        tar.extend_from_slice(&[7; 700]);
+        tar.resize(4096, 0);
+        tar
+    }
+
+    fn options(trust_tar: bool) -> ForeignOptions {
+        ForeignOptions { tree: TreeOptions::new(), selection: Selection::default(), trust_tar }
+    }
+
+    fn unpacked(archive: &[u8], trust_tar: bool) -> Result<UnpackReport> {
+        let place = tempfile::tempdir().unwrap();
+        let source = Box::new(io::Cursor::new(archive.to_vec()));
+        let report = unpack_tar(source, place.path(), &options(trust_tar), (&Stop::default(), &Progress::default()))?;
+        assert_eq!(std::fs::read(place.path().join("a")).unwrap(), vec![7; 700]);
+        Ok(report)
+    }
+
+    fn frames(parts: &[&[u8]]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for part in parts {
+            let mut frame = Vec::with_capacity(zstd_safe::compress_bound(part.len()));
+            zstd_safe::compress(&mut frame, part, 3).unwrap();
+            out.extend_from_slice(&frame);
+        }
+        out
+    }
+
+    #[test]
+    fn tars_in_any_number_of_frames() {
+        let tar = tar();
+        assert_eq!(unpacked(&tar, false).unwrap().files, 1);
+        assert_eq!(unpacked(&frames(&[&tar]), false).unwrap().bytes, 700);
+        let mut skipped = frames(&[&tar[..100], &tar[100..]]);
+        skipped.extend_from_slice(b"\x5e\x2a\x4d\x18\x03\0\0\0abc");
+        assert_eq!(unpacked(&skipped, false).unwrap().files, 1);
+    }
+
+    #[test]
+    fn an_archive_of_ours_without_its_index_is_none_of_theirs() {
+        let mut own = frames(&[&tar()]);
+        own.extend_from_slice(&crate::archive::seek::head(crate::archive::seek::INDEX_TAG, 100).unwrap());
+        own.extend_from_slice(&[0; 100]);
+        assert_eq!(unpacked(&own, false).unwrap_err().kind(), ErrorKind::Archive);
+        assert_eq!(unpacked(&own, true).unwrap().files, 1);
+    }
+
+    #[test]
+    fn what_is_cut_off_is_an_error() {
+        let whole = frames(&[&tar()]);
+        for len in 0..whole.len() {
+            assert!(unpacked(&whole[..len], false).is_err(), "{len}");
+        }
+    }
+}

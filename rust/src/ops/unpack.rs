@@ -1,0 +1,261 @@
+//! An archive to a tree: through its index where it has one, front to back where it has none or comes from a pipe.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use tokio::sync::mpsc;
+
+use crate::archive::foreign::{ForeignOptions, unpack_tar};
+use crate::archive::open::{End, open};
+use crate::archive::ranges::{Pieces, Ranges};
+use crate::archive::read::Archive;
+use crate::archive::select::Selection;
+use crate::archive::threads::Stop;
+use crate::archive::tree::TreeOptions;
+use crate::archive::unpack::{UnpackOptions, unpack as unpack_indexed};
+use crate::archive::unpack_report::UnpackReport;
+use crate::descriptor::duplicate;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ops::archive::on_thread;
+use crate::ops::archive::ranges::{FileRanges, ObjectRanges};
+use crate::ops::engine::Engine;
+use crate::ops::stored::Verify;
+use crate::ops::stream::{OrderedStream, StreamRequest};
+use crate::ops::tasks::Tasks;
+use crate::progress::{Cancel, Progress};
+use crate::s3::client::ObjectRef;
+
+/// Bytes of an object that wait to be unpacked, in chunks.
+const AHEAD: usize = 16;
+/// How often a wait for a pipe looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Where the archive comes from.
+#[derive(Debug, Clone)]
+pub enum UnpackPlace {
+    File(PathBuf),
+    Object(ObjectRef),
+    Pipe(RawFd, PathBuf),
+}
+
+pub struct UnpackRequest {
+    pub place: UnpackPlace,
+    pub destination: PathBuf,
+    pub selection: Selection,
+    pub tree: TreeOptions,
+    pub allow_incomplete: bool,
+    pub trust_tar: bool,
+    /// The root that it must have.
+    pub root: Option<[u8; 32]>,
+    pub threads: usize,
+}
+
+/// What was unpacked, and whether an index with this root vouches for it.
+pub struct Unpacked {
+    pub report: UnpackReport,
+    pub root: Option<[u8; 32]>,
+}
+
+pub async fn unpack(
+    engine: &Engine,
+    request: UnpackRequest,
+    progress: Arc<Progress>,
+    cancel: &Cancel,
+) -> Result<Unpacked> {
+    progress.set_objects_total(None);
+    let stop = Arc::new(Stop::default());
+    let named = |error: Error| match &request.place {
+        UnpackPlace::Object(object) => error.with_object(&object.bucket, &object.key),
+        _ => error,
+    };
+    let ranges: Option<Arc<dyn Ranges>> = match &request.place {
+        UnpackPlace::Pipe(..) => None,
+        UnpackPlace::File(path) => {
+            let path = path.clone();
+            Some(Arc::new(engine.lanes.pick().call(move || FileRanges::open(&path)).await?))
+        }
+        UnpackPlace::Object(object) => {
+            let ranges = ObjectRanges::new(engine.clone(), object.clone(), None);
+            ranges.begin(cancel);
+            Some(Arc::new(ranges))
+        }
+    };
+    let opened = match ranges.filter(|_| !request.trust_tar) {
+        Some(ranges) => {
+            let (pieces, root) = (Arc::new(Pieces::default()), request.root);
+            on_thread("s3z-archive", move || {
+                Ok(match open(&*ranges, &pieces, root, true)? {
+                    End::Archive(opened) => Some(Archive::of(ranges, pieces, *opened)),
+                    End::Foreign { .. } => None,
+                })
+            })
+            .await
+            .map_err(named)?
+        }
+        None => None,
+    };
+    let shared = (stop.clone(), progress);
+    let work = async move {
+        match opened {
+            Some(archive) => indexed(archive, request, shared).await,
+            None => foreign(engine, request, shared, cancel).await,
+        }
+    };
+    tokio::pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => done,
+        () = cancel.cancelled() => {
+            stop.fail(Error::cancelled());
+            work.await
+        }
+    }
+}
+
+type Shared = (Arc<Stop>, Arc<Progress>);
+
+async fn indexed(archive: Archive, request: UnpackRequest, (stop, progress): Shared) -> Result<Unpacked> {
+    let root = Some(archive.opened().footer.root);
+    let options = UnpackOptions {
+        tree: request.tree,
+        selection: request.selection,
+        allow_incomplete: request.allow_incomplete,
+        threads: request.threads,
+    };
+    let destination = request.destination;
+    let report =
+        on_thread("s3z-unpack-plan", move || unpack_indexed(&archive, &destination, &options, (&stop, &progress)));
+    Ok(Unpacked { report: report.await?, root })
+}
+
+async fn foreign(
+    engine: &Engine,
+    request: UnpackRequest,
+    (stop, progress): Shared,
+    cancel: &Cancel,
+) -> Result<Unpacked> {
+    if request.root.is_some() {
+        let text = "a root can only be asked of an archive that is read through its index";
+        return Err(Error::new(ErrorKind::Archive, text));
+    }
+    let mut feeding = Tasks::new();
+    let source: Box<dyn Read + Send> = match &request.place {
+        UnpackPlace::File(path) => Box::new(Forward { file: FileRanges::open(path)?, at: 0 }),
+        UnpackPlace::Pipe(number, name) => {
+            let pipe = duplicate(*number).map_err(|errno| Error::local_errno(name, errno))?;
+            Box::new(Pipe { pipe, stop: stop.clone() })
+        }
+        UnpackPlace::Object(object) => {
+            let (to, chunks) = mpsc::channel(AHEAD);
+            let request = StreamRequest { verify: Verify::Auto, ..StreamRequest::new(object.clone()) };
+            let (engine, cancel) = (engine.clone(), cancel.clone());
+            feeding.spawn(async move { feed(&engine, request, &to, &cancel).await });
+            Box::new(Chunks { chunks, now: Bytes::new() })
+        }
+    };
+    let options = ForeignOptions { tree: request.tree, selection: request.selection, trust_tar: request.trust_tar };
+    let destination = request.destination;
+    let report =
+        on_thread("s3z-unpack-tar", move || unpack_tar(source, &destination, &options, (&stop, &progress))).await;
+    feeding.stop().await;
+    Ok(Unpacked { report: report?, root: None })
+}
+
+/// The object's bytes, in order; a failure is the last thing that is sent.
+async fn feed(
+    engine: &Engine,
+    request: StreamRequest,
+    to: &mpsc::Sender<Result<Bytes>>,
+    cancel: &Cancel,
+) -> Result<()> {
+    let mut stream = match OrderedStream::open(engine, request, Arc::default(), cancel).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            let _ = to.send(Err(error)).await;
+            return Ok(());
+        }
+    };
+    loop {
+        let chunk = match stream.next().await {
+            Ok(Some(chunk)) => Ok(chunk),
+            Ok(None) => break,
+            Err(error) => Err(error),
+        };
+        let is_over = chunk.is_err();
+        if to.send(chunk).await.is_err() || is_over {
+            break;
+        }
+    }
+    stream.stop().await;
+    Ok(())
+}
+
+/// A file from its beginning.
+struct Forward {
+    file: FileRanges,
+    at: u64,
+}
+
+impl Read for Forward {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let len = (self.file.size() - self.at).min(to.len() as u64);
+        let range = self.at..self.at + len;
+        let bytes = self.file.read(std::slice::from_ref(&range)).map_err(io::Error::other)?;
+        let bytes = bytes.into_iter().next().unwrap_or_default();
+        to[..bytes.len()].copy_from_slice(&bytes);
+        self.at += len;
+        Ok(bytes.len())
+    }
+}
+
+/// What a task fetches, read by a thread.
+struct Chunks {
+    chunks: mpsc::Receiver<Result<Bytes>>,
+    now: Bytes,
+}
+
+impl Read for Chunks {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        while self.now.is_empty() {
+            match self.chunks.blocking_recv() {
+                Some(Ok(chunk)) => self.now = chunk,
+                Some(Err(error)) => return Err(io::Error::other(error)),
+                None => return Ok(0),
+            }
+        }
+        let taken = self.now.split_to(self.now.len().min(to.len()));
+        to[..taken.len()].copy_from_slice(&taken);
+        Ok(taken.len())
+    }
+}
+
+/// A pipe, whose other end may stay silent for as long as it likes.
+struct Pipe {
+    pipe: OwnedFd,
+    stop: Arc<Stop>,
+}
+
+impl Read for Pipe {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let wait = LOOK.try_into().map_err(|_| io::Error::from(Errno::INVAL))?;
+        loop {
+            self.stop.check().map_err(io::Error::other)?;
+            let mut polled = [PollFd::new(&self.pipe, PollFlags::IN)];
+            match poll(&mut polled, Some(&wait)) {
+                Ok(0) | Err(Errno::INTR) => continue,
+                Ok(_) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            match rustix::io::read(self.pipe.as_fd(), &mut *to) {
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                done => return done.map_err(io::Error::from),
+            }
+        }
+    }
+}
