@@ -38,6 +38,8 @@ pub struct PackOptions {
     pub sizes: Sizes,
     /// `None`: a plain tar.
     pub level: Option<i32>,
+    /// What the index says of it, also where nothing is compressed.
+    pub said_level: i32,
     pub hints: Hints,
     pub file_hash: bool,
     pub xattrs: bool,
@@ -55,7 +57,7 @@ impl PackOptions {
             slice_size: self.sizes.slice,
             group_size: self.sizes.group,
             is_zstd: self.level.is_some(),
-            level: self.level.unwrap_or(0),
+            level: self.said_level,
             xattrs: self.xattrs,
         }
     }

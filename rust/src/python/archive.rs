@@ -151,6 +151,7 @@ fn pack_options(options: &Options<'_>, is_remote: bool) -> PyResult<Result<PackO
     Ok(Ok(PackOptions {
         sizes: Sizes { slice, group },
         level: is_zstd.then_some(level as i32),
+        said_level: level as i32,
         hints,
         file_hash: options.get("file_hash")?.unwrap_or(false),
         xattrs: options.get("xattrs")?.unwrap_or(false),
