@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
@@ -10,6 +11,7 @@ import struct
 import urllib.request
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -23,10 +25,7 @@ from support.data import MIB
 import s3z
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from support.servers import FakeS3, Server
+    from support.servers import FakeS3
 
 
 @pytest.fixture
@@ -122,7 +121,7 @@ class TestRead:
         "name", ["a.txt", "big.bin", "empty", "photos/1.jpg", "photos/2.jpg", "sub/b.txt", b"sub/\xff.bin", "z-same"]
     )
     def test_whole(self, path: Path, source: Path, name: str | bytes) -> None:
-        expected = open(os.path.join(os.fsencode(source), os.fsencode(name)), "rb").read()
+        expected = Path(os.fsdecode(os.path.join(os.fsencode(source), os.fsencode(name)))).read_bytes()
         with s3z.Archive(path) as archive:
             buffer = archive.read(name)
             assert bytes(buffer) == expected
@@ -219,7 +218,8 @@ class TestRead:
         with s3z.Archive(packed, client=fake_client) as archive:
             found = archive.range_of("photos/1.jpg")
         assert found is not None
-        url = fake_s3.boto3.generate_presigned_url("get_object", Params={"Bucket": "examples", "Key": "a.tar.zst"})
+        signer = fake_s3.new_boto3(signature_version="s3v4")
+        url = signer.generate_presigned_url("get_object", Params={"Bucket": "examples", "Key": "a.tar.zst"})
         request = urllib.request.Request(url, headers={"Range": found.header})
         with urllib.request.urlopen(request, timeout=20) as answer:
             assert answer.read() == (source / "photos" / "1.jpg").read_bytes()
@@ -246,7 +246,7 @@ class TestIndex:
             assert frame["file_size"].max() == 9 * MIB + 777
             index = pa.table(archive.index())
             query = "select sum(uncompressed_size) from index where kind = 'f'"
-            assert duckdb.sql(query).fetchone()[0] == archive.raw_bytes
+            assert duckdb.sql(query).fetchall() == [(archive.raw_bytes,)]
             assert len(index) == len(frame)
 
 
@@ -478,10 +478,8 @@ class TestDamage:
             try:
                 with s3z.Archive(bad) as archive:
                     for name, data in expected.items():
-                        try:
+                        with contextlib.suppress(s3z.ArchiveError, s3z.IntegrityError, s3z.NotFoundError):
                             assert bytes(archive.read(name)) == data, at
-                        except (s3z.ArchiveError, s3z.IntegrityError, s3z.NotFoundError):
-                            pass
                     archive.verify()
             except (s3z.ArchiveError, s3z.IntegrityError):
                 continue

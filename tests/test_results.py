@@ -74,6 +74,12 @@ def results():
     yield UploadResult(f"s3://b/{EVIL}", 2048, 0.0, EVIL, None, 1, 1, 0, verified)
     yield ObjectInfo("b", EVIL, size=3, etag=EVIL, storage_class=EVIL)
     yield HeadResult("b", EVIL, 1, EVIL, None, None, EVIL, EVIL, {EVIL: EVIL}, {})
+    failures = (s3z.PackFailure(EVIL, "OSError", EVIL, 5),)
+    counts = (9, 1, 2, 3, 4)
+    yield s3z.PackReport(EVIL, *counts, 1, 0, 0, 2048, 1024, {EVIL: 1}, failures, 2, 0.5, b"r" * 32, EVIL)
+    yield s3z.UnpackReport(EVIL, *counts, 2048, {EVIL: 1}, failures, 0.5, True, True, b"r" * 32)
+    yield s3z.ArchiveEntry(EVIL, EVIL.encode(), "l", 0, 0o644, -1, EVIL, False, None, 0)
+    yield s3z.VerifyReport("full", 1, 2, 3, (s3z.VerifyProblem(EVIL, 7, EVIL),))
 
 
 @pytest.mark.parametrize("result", list(results()), ids=lambda result: type(result).__name__)
@@ -85,6 +91,18 @@ def test_results_show_no_control_characters_and_no_markup(result):
     assert pickle.loads(pickle.dumps(result)) == result
     with pytest.raises(AttributeError):
         result.etag = "x"
+
+
+def test_words_of_archives():
+    failure = s3z.PackFailure("a\x1b", "ArchiveError", "no\ngood")
+    assert str(failure) == "a\\x1b: no\\ngood"
+    assert str(s3z.VerifyProblem("a", 7, "bad")) == "a at byte 7: bad"
+    assert str(s3z.VerifyProblem(None, None, "bad")) == "archive: bad"
+    assert s3z.ByteRange(10, 5, 0).header == "bytes=10-14"
+    report = s3z.PackReport("a", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {}, (), 1, 0.0, bytes(32))
+    assert (report.ratio, repr(report)) == (0.0, "PackReport('a', 0 entries, 0 to 0, 0.00s, -)")
+    entry = s3z.ArchiveEntry("a", b"a", "f", 0, 0o644, -1, None, False, None, 0)
+    assert entry.mtime.isoformat() == "1969-12-31T23:59:59.999999+00:00"
 
 
 def test_verification_says_what_was_proved():

@@ -155,7 +155,7 @@ class Archiving(Writing):
             strip_components: how many components are cut off the beginning of names.
             overwrite: whether files are replaced; if not, those that are there are left alone, and counted as skipped.
             preserve: whether modes and times are those of the archive.
-            same_owner: whether owners are, too, and set-user-id bits; for root.
+            same_owner: whether owners are, too; for root. Set-user-id and sticky bits never come from an archive.
             max_bytes: of all files together; more is refused before anything is written.
             max_members: entries, likewise.
             max_ratio: original bytes for each byte of the archive, likewise; None is 1000.

@@ -320,8 +320,8 @@ def unpack(
     for each in ("include", "exclude"):
         chosen[each] = _patterns(chosen.get(each, ()), each)
     chosen["root"] = root_hash(chosen.get("root"))
-    chosen.setdefault("durable", settings.durable)
-    chosen.setdefault("memory_limit", settings.transfer["memory_limit"].value)
+    configured = {"durable": settings.durable or None, "memory_limit": settings.transfer["memory_limit"].value}
+    chosen = {each: value for each, value in (configured | chosen).items() if value is not None}
 
     def call(watcher: _core.ProgressFunction | None) -> _core.UnpackReport:
         return _core.unpack(core, place, os.fsencode(path), chosen, watcher)

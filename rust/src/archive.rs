@@ -14,6 +14,7 @@
 pub mod blob;
 pub mod classify;
 pub mod entry;
+pub mod follow;
 pub mod footer;
 pub mod foreign;
 pub mod index;

@@ -235,7 +235,7 @@ UNPACK = (
     Option("strip-components", "cut so many components off the beginning of names", "N", convert=natural),
     Option("no-clobber", "skip files that are there already", short="n", aliases=("no-overwrite",)),
     Option("no-preserve", "modes and times as of new files"),
-    Option("same-owner", "owners and set-user-id bits as in the archive"),
+    Option("same-owner", "owners as in the archive"),
     Option("max-bytes", "refuse archives of more original bytes", "SIZE", convert=parse_size),
     Option("max-members", "refuse archives of more entries", "N", convert=natural),
     Option("max-ratio", "refuse archives that grow by more than this (default 1000)", "N", convert=parse_count),

@@ -1,17 +1,20 @@
 //! Archives without an index: plain tar, or tar in zstd frames, read front to back and written by the same rules.
 //!
-//! Frames are told apart here, so that one of s3z's own behind the data is seen: then the archive is one of s3z whose index
-//! is missing or comes later, and is never silently taken for a plain tar.
+//! Frames are told apart here, so that one of s3z's own behind the data is seen. In a pipe that is the index, which everything is
+//! then held against (`follow`). Anywhere else the archive would have been read through it: then it is damaged, and
+//! never silently taken for a plain tar.
 
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
 use crate::archive::entry::{Entry, Kind};
+use crate::archive::follow::{MAX_TAIL, REMEMBERED, Record, Tail};
 use crate::archive::select::{Chosen, Selection};
-use crate::archive::tail::OWN;
+use crate::archive::tail::{OWN, own_entry};
 use crate::archive::tar_reader::{Member, TarReader};
 use crate::archive::threads::Stop;
 use crate::archive::tree::{Done, Tree, TreeOptions};
@@ -29,31 +32,43 @@ const SMALL: u64 = 4 << 20;
 pub struct ForeignOptions {
     pub tree: TreeOptions,
     pub selection: Selection,
-    /// Whether an archive of s3z is taken for the tar that it also is.
-    pub trust_tar: bool,
+    pub own: Own,
 }
 
-/// Unpacks a tar, or a `.tar.zst`, that comes front to back.
+/// What becomes of an archive of s3z that comes this way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Own {
+    /// It is damaged: its index was not found where it belongs.
+    Refuse,
+    /// It is taken for the tar that it also is.
+    Trust,
+    /// Its index comes at the end.
+    Follow,
+}
+
+/// Unpacks a tar, or a `.tar.zst`, that comes front to back; the root, if its index came and vouches for all of it.
 pub fn unpack_tar(
     source: Box<dyn Read + Send>,
     destination: &Path,
     options: &ForeignOptions,
     (stop, progress): (&Stop, &Progress),
-) -> Result<UnpackReport> {
+) -> Result<(UnpackReport, Option<[u8; 32]>)> {
     let started = Instant::now();
     let mut source = Peeked { head: Vec::new(), at: 0, source };
     let magic = source.peek(4)?;
     let is_zstd =
         magic == ZSTD_MAGIC || (magic.len() == 4 && magic[0] & 0xF0 == 0x50 && magic[1..] == [0x2A, 0x4D, 0x18]);
+    let caught = Arc::<Mutex<Option<Tail>>>::default();
     let stream: Box<dyn Read + Send> = match is_zstd {
-        true => Box::new(Frames::new(source, options.trust_tar)?),
+        true => Box::new(Frames::new(source, (options.own, caught.clone()))?),
         false => Box::new(source),
     };
     let tree = Tree::open(destination, options.tree)?;
     let tally = UnpackTally::default();
     let mut reader = TarReader::new(stream);
     let mut chosen = Chosen::new(&options.selection);
-    let (mut entries, mut bytes) = (0, 0);
+    let (mut entries, mut bytes, mut record) = (0, 0, Record::default());
+    let mut own_len = None;
     while let Some(member) = reader.next()? {
         stop.check()?;
         let entry = match member {
@@ -67,8 +82,12 @@ pub fn unpack_tar(
                 continue;
             }
         };
-        if entry.name.starts_with(OWN) && !options.trust_tar {
-            return Err(own_but_damaged());
+        if entry.name.starts_with(OWN) && options.own != Own::Trust {
+            if options.own == Own::Refuse {
+                return Err(own_but_damaged());
+            }
+            own_len = Some(entry.size);
+            break;
         }
         if !chosen.is_chosen(&entry.name) {
             continue;
@@ -79,24 +98,49 @@ pub fn unpack_tar(
             tally.failed(&entry.name, &error);
             continue;
         }
-        let Some(entry) = options.selection.stripped(&entry) else { continue };
-        write(&mut reader, &tree, &entry, &tally)?;
+        let Some(stripped) = options.selection.stripped(&entry) else { continue };
+        let (name, entry) = (entry.name, stripped);
+        let is_written = write(&mut reader, &tree, &entry, (&tally, &mut record, &name))?;
+        if is_written && options.own == Own::Follow && entry.size > REMEMBERED {
+            record.add(&name, &entry, None);
+        }
         progress.add_durable(entry.data_len());
         progress.object_done();
     }
     // To its very end: what writes a pipe is not cut off, and the last frame's checksum counts.
-    let (mut rest, _) = reader.end();
-    io::copy(&mut rest, &mut io::sink()).map_err(of_read)?;
+    let (mut rest, offset) = reader.end();
+    let own = match own_len {
+        Some(len) => Some(tail_of_tar(&mut rest, offset, len)?),
+        None => {
+            io::copy(&mut rest, &mut io::sink()).map_err(of_read)?;
+            caught.lock().unwrap_or_else(PoisonError::into_inner).take()
+        }
+    };
+    let root = own.map(|tail| record.check(tail, destination, &tally)).transpose()?;
     for name in chosen.missing() {
         tally.failed(&name, &Error::new(ErrorKind::NotFound, "there is no such entry in the archive"));
     }
     let mut report = tally.finish(tree.finish());
     report.seconds = started.elapsed().as_secs_f64();
-    Ok(report)
+    Ok((report, root))
 }
 
-/// Writes one entry; what is wrong with the stream itself is an error.
-fn write(reader: &mut TarReader<Box<dyn Read + Send>>, tree: &Tree, entry: &Entry, tally: &UnpackTally) -> Result<()> {
+/// From the first header of ours, which was read already, to the end.
+fn tail_of_tar(rest: &mut dyn Read, offset: u64, len: u64) -> Result<Tail> {
+    let mut bytes = Vec::new();
+    crate::archive::tar::render(&own_entry("index", "arrow", len), &mut bytes)?;
+    let start = offset.saturating_sub(bytes.len() as u64);
+    rest.take(MAX_TAIL as u64).read_to_end(&mut bytes).map_err(of_read)?;
+    Ok(Tail { start, bytes })
+}
+
+/// Writes one entry, and notes the hash of a short file; whether a file was written. What is wrong with the stream itself is an error.
+fn write(
+    reader: &mut TarReader<Box<dyn Read + Send>>,
+    tree: &Tree,
+    entry: &Entry,
+    (tally, record, name): (&UnpackTally, &mut Record, &[u8]),
+) -> Result<bool> {
     match entry.kind {
         Kind::Directory => tally.made(entry, tree.directory(entry).map(|()| Done::Written)),
         Kind::HardLink => tally.made(entry, tree.hard_link(entry)),
@@ -104,18 +148,24 @@ fn write(reader: &mut TarReader<Box<dyn Read + Send>>, tree: &Tree, entry: &Entr
         Kind::File if entry.size <= SMALL => {
             let mut content = vec![0; entry.size as usize];
             read_full(reader, &mut content)?;
-            tally.made(entry, tree.small_file(entry, &[&content]));
+            let done = tree.small_file(entry, &[&content]);
+            let is_written = matches!(done, Ok(Done::Written));
+            if is_written && entry.size <= REMEMBERED {
+                record.add(name, entry, Some(&content));
+            }
+            tally.made(entry, done);
+            return Ok(is_written);
         }
         Kind::File => {
             let file = match tree.big_file(entry) {
                 Ok(Some(file)) => file,
                 Ok(None) => {
                     tally.made(entry, Ok(Done::Skipped));
-                    return Ok(());
+                    return Ok(false);
                 }
                 Err(error) => {
                     tally.made(entry, Err(error));
-                    return Ok(());
+                    return Ok(false);
                 }
             };
             let (mut block, mut at) = (vec![0; BLOCK], 0);
@@ -124,14 +174,17 @@ fn write(reader: &mut TarReader<Box<dyn Read + Send>>, tree: &Tree, entry: &Entr
                 read_full(reader, &mut block[..now])?;
                 if let Err(error) = file.write_at(at, &block[..now]) {
                     tally.made(entry, Err(error));
-                    return Ok(());
+                    return Ok(false);
                 }
                 at += now as u64;
             }
-            tally.made(entry, file.publish());
+            let done = file.publish();
+            let is_written = matches!(done, Ok(Done::Written));
+            tally.made(entry, done);
+            return Ok(is_written);
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 fn read_full(reader: &mut TarReader<Box<dyn Read + Send>>, to: &mut [u8]) -> Result<()> {
@@ -207,22 +260,27 @@ struct Frames {
     at: usize,
     /// Inside of a frame.
     is_open: bool,
-    trust_tar: bool,
+    own: Own,
+    /// What stands behind the data of an archive of ours.
+    caught: Arc<Mutex<Option<Tail>>>,
+    /// Bytes before the input.
+    before: u64,
     /// Of a skippable frame.
     to_skip: u64,
 }
 
 impl Frames {
-    fn new(source: Peeked, trust_tar: bool) -> Result<Self> {
+    fn new(source: Peeked, (own, caught): (Own, Arc<Mutex<Option<Tail>>>)) -> Result<Self> {
         let mut context = DCtx::try_create().ok_or_else(Error::no_memory)?;
         context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG)).map_err(crate::archive::classify::codec)?;
-        Ok(Self { source, context, input: Vec::new(), at: 0, is_open: false, trust_tar, to_skip: 0 })
+        Ok(Self { source, context, input: Vec::new(), at: 0, is_open: false, own, caught, before: 0, to_skip: 0 })
     }
 
     /// At least `len` bytes of input, if there are so many.
     fn fill(&mut self, len: usize) -> io::Result<usize> {
         if self.input.len() - self.at < len {
             self.input.drain(..self.at);
+            self.before += self.at as u64;
             self.at = 0;
             let mut have = self.input.len();
             self.input.resize(BLOCK, 0);
@@ -255,8 +313,14 @@ impl Frames {
             let text = "what follows a frame is no frame of zstd: the archive is damaged or cut off";
             return Err(io::Error::other(Error::new(ErrorKind::Archive, text)));
         }
-        if have >= 16 && head[8..16].starts_with(b"S3Z") && !self.trust_tar {
-            return Err(io::Error::other(own_but_damaged()));
+        if have >= 16 && head[8..16].starts_with(b"S3Z") && self.own != Own::Trust {
+            if self.own == Own::Refuse {
+                return Err(io::Error::other(own_but_damaged()));
+            }
+            let (start, mut bytes) = (self.before + self.at as u64, self.input.split_off(self.at));
+            (&mut self.source).take(MAX_TAIL as u64).read_to_end(&mut bytes)?;
+            *self.caught.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tail { start, bytes });
+            return Ok(false);
         }
         self.to_skip = u64::from(u32::from_le_bytes([head[4], head[5], head[6], head[7]]));
         self.at += 8;
@@ -319,13 +383,15 @@ mod tests {
     }
 
     fn options(trust_tar: bool) -> ForeignOptions {
-        ForeignOptions { tree: TreeOptions::new(), selection: Selection::default(), trust_tar }
+        let own = if trust_tar { Own::Trust } else { Own::Refuse };
+        ForeignOptions { tree: TreeOptions::new(), selection: Selection::default(), own }
     }
 
     fn unpacked(archive: &[u8], trust_tar: bool) -> Result<UnpackReport> {
         let place = tempfile::tempdir().unwrap();
         let source = Box::new(io::Cursor::new(archive.to_vec()));
-        let report = unpack_tar(source, place.path(), &options(trust_tar), (&Stop::default(), &Progress::default()))?;
+        let (report, _) =
+            unpack_tar(source, place.path(), &options(trust_tar), (&Stop::default(), &Progress::default()))?;
         assert_eq!(std::fs::read(place.path().join("a")).unwrap(), vec![7; 700]);
         Ok(report)
     }

@@ -64,6 +64,16 @@ impl UnpackTally {
         self.change(|report| report.failures.push(Failure { name: name.to_vec(), kind, errno, message }));
     }
 
+    /// A file that was written, and is gone again.
+    pub fn withdrawn(&self, name: &[u8], error: &Error, size: u64) {
+        self.change(|report| {
+            report.entries -= 1;
+            report.files -= 1;
+            report.bytes -= size;
+        });
+        self.failed(name, error);
+    }
+
     /// With what only the end of the tree tells; failures in order of their names.
     pub fn finish(self, finished: Finished) -> UnpackReport {
         for (name, error) in &finished.failures {

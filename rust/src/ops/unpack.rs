@@ -11,7 +11,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 
-use crate::archive::foreign::{ForeignOptions, unpack_tar};
+use crate::archive::foreign::{ForeignOptions, Own, unpack_tar};
+use crate::archive::manifest::hex;
 use crate::archive::open::{End, open};
 use crate::archive::ranges::{Pieces, Ranges};
 use crate::archive::read::Archive;
@@ -140,7 +141,8 @@ async fn foreign(
     (stop, progress): Shared,
     cancel: &Cancel,
 ) -> Result<Unpacked> {
-    if request.root.is_some() {
+    let asked = request.root;
+    if asked.is_some() && (request.trust_tar || !matches!(request.place, UnpackPlace::Pipe(..))) {
         let text = "a root can only be asked of an archive that is read through its index";
         return Err(Error::new(ErrorKind::Archive, text));
     }
@@ -159,12 +161,24 @@ async fn foreign(
             Box::new(Chunks { chunks, now: Bytes::new() })
         }
     };
-    let options = ForeignOptions { tree: request.tree, selection: request.selection, trust_tar: request.trust_tar };
+    let own = match (&request.place, request.trust_tar) {
+        (_, true) => Own::Trust,
+        (UnpackPlace::Pipe(..), false) => Own::Follow,
+        _ => Own::Refuse,
+    };
+    let options = ForeignOptions { tree: request.tree, selection: request.selection, own };
     let destination = request.destination;
     let report =
         on_thread("s3z-unpack-tar", move || unpack_tar(source, &destination, &options, (&stop, &progress))).await;
     feeding.stop().await;
-    Ok(Unpacked { report: report?, root: None })
+    let (report, root) = report?;
+    match asked {
+        Some(asked) if root != Some(asked) => Err(Error::integrity(format!(
+            "the archive does not have the root {}: what was unpacked of it is not to be trusted",
+            hex(&asked)
+        ))),
+        _ => Ok(Unpacked { report, root }),
+    }
 }
 
 /// The object's bytes, in order; a failure is the last thing that is sent.
