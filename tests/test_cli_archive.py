@@ -359,6 +359,11 @@ class TestUnpack:
         out = packed.directory / "out"
         assert sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()) == kept
 
+    @pytest.mark.parametrize("flags", [["--durable"], ["--memory-limit=64M"], ["--numworkers=2"], ["--same-owner"]])
+    def test_flags(self, packed: Command, flags: list[str]) -> None:
+        packed("unpack", *flags, "a.tar.zst", "out")
+        assert look(packed.directory / "out") == look(packed.directory / "dir")
+
     def test_two_colons_in_a_name(self, packed: Command) -> None:
         (packed.directory / "a.tar.zst").rename(packed.directory / "x::y.tar.zst")
         packed("unpack", "x::y.tar.zst", "out", status=1)

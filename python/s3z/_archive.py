@@ -153,7 +153,13 @@ class Archive:
         return None if row is None else _entry(row)
 
     def read(
-        self, path: str | bytes, start: int | None = None, stop: int | None = None, *, verify: bool = True
+        self,
+        path: str | bytes,
+        start: int | None = None,
+        stop: int | None = None,
+        *,
+        verify: bool = True,
+        allow_incomplete: bool = False,
     ) -> Buffer:
         """A file, or a range of it, in memory. Only what holds it is fetched.
 
@@ -163,6 +169,7 @@ class Archive:
             stop: the byte behind the last; None is the end, what goes beyond it is cut.
             verify: whether each slice is fetched whole and compared with its hash. False fetches fewer bytes of files
                 that are stored as they are.
+            allow_incomplete: whether a file is read that changed, or was cut short, while it was packed.
 
         Returns:
             Memory that nothing changes any more: `bytes(b)`, `memoryview(b)`, `numpy.frombuffer(b, …)` without a copy.
@@ -178,7 +185,7 @@ class Archive:
                 raise ConfigError(f"{what} must be a number of bytes from the beginning, not {value!r}")
         if start is not None and stop is not None and stop < start:
             raise ConfigError(f"stop ({stop}) is before start ({start})")
-        return self._native().read(name_bytes(path), start, stop, verify)
+        return self._native().read(name_bytes(path), start, stop, verify, allow_incomplete)
 
     def read_many(self, paths: Iterable[str | bytes]) -> list[Buffer]:
         """Several files in memory. What they share, and what lies close together, is fetched once.

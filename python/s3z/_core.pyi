@@ -291,19 +291,18 @@ ArchivePlace: TypeAlias = tuple[str, bytes] | tuple[str, str, str, str | None] |
 #: name, f, d, l or h, size, mode, time in ns, target of a link, whether it is stored, BLAKE3, flags
 EntryRow: TypeAlias = tuple[bytes, str, int, int, int, bytes | None, bool, bytes | None, int]
 
-class EntryCounts(TypedDict):
-    """Of failures: name, class of the exception, errno, message."""
+#: name, class of the exception, errno, message
+EntryFailure: TypeAlias = tuple[bytes, str, int | None, str]
 
+class PackReport(TypedDict):
     entries: int
     files: int
     directories: int
     symlinks: int
     hard_links: int
     skipped: dict[str, int]
-    failures: list[tuple[bytes, str, int | None, str]]
+    failures: list[EntryFailure]
     seconds: float
-
-class PackReport(EntryCounts):
     compressed_files: int
     stored_files: int
     empty_files: int
@@ -316,7 +315,15 @@ class PackReport(EntryCounts):
     parts: NotRequired[int]
     verified: NotRequired[tuple[str, str | None, str | None]]
 
-class UnpackReport(EntryCounts):
+class UnpackReport(TypedDict):
+    entries: int
+    files: int
+    directories: int
+    symlinks: int
+    hard_links: int
+    skipped: dict[str, int]
+    failures: list[EntryFailure]
+    seconds: float
     bytes: int
     verified: bool
     is_indexed: bool
@@ -360,10 +367,19 @@ class Archive:
     def __new__(cls, client: Client, archive: ArchivePlace, options: dict[str, Any]) -> Archive: ...
     def list(self, prefix: bytes) -> EntryPages: ...
     def find(self, name: bytes) -> EntryRow | None: ...
-    def read(self, name: bytes, start: int | None, stop: int | None, verify: bool) -> Buffer: ...
+    def read(
+        self,
+        name: bytes,
+        start: int | None = None,
+        stop: int | None = None,
+        verify: bool = True,
+        allow_incomplete: bool = False,
+    ) -> Buffer: ...
     def read_many(self, names: builtins.list[bytes]) -> builtins.list[Buffer]: ...
     def range_of(self, name: bytes) -> tuple[int, int, int] | None: ...
-    def verify(self, level: str, fraction: float | None, progress: ProgressFunction | None = None) -> VerifyReport: ...
+    def verify(
+        self, level: str, fraction: float | None = None, progress: ProgressFunction | None = None
+    ) -> VerifyReport: ...
     def index_stream(self) -> object: ...
     def index_file(self) -> Buffer: ...
     def close(self) -> None: ...

@@ -100,8 +100,8 @@ a tree, or the objects of a prefix, to one archive
 
 usage: s3z [global options] pack [options] SRC DEST
 
-SRC is a file or directory, whose name the names in the archive begin with unless it is
-written with a `/`; a local wildcard; or s3://bucket/prefix/ or wildcard. DEST is one
+SRC is a file; a directory, whose name the names in the archive begin with unless it has
+a `/` at its end; a local wildcard; or s3://bucket/prefix/ or wildcard. DEST is one
 object, one file, or `-`, standard output. The archive is a .tar.zst that any tar opens,
 with an index at its end: `s3z archive` lists and reads it over the network. A DEST that
 ends in .tar makes a plain tar with the same index. It appears complete, or not at all.
