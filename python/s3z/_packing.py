@@ -173,7 +173,7 @@ def _patterns(patterns: Iterable[str | bytes], what: str, source: _core.PackSour
     if isinstance(patterns, (str, bytes)):
         raise TypeError(f"{what} must be an iterable of patterns, not one pattern")
     before = b""
-    if source is not None and source[0] == "local" and len(source[1]) == 1:
+    if source is not None and source[0] != "prefix" and len(source[1]) == 1:
         before = source[1][0][1]
     return [before + name_bytes(pattern) for pattern in patterns if pattern]
 
@@ -248,7 +248,7 @@ def _is_written_in_order(path: str) -> bool:
 
 def _check_apart(source: _core.PackSource, path: str) -> None:
     """Refuse to write an archive over the file that it is of."""
-    if source[0] != "local":
+    if source[0] == "prefix":
         return
     for root, _ in source[1]:
         with contextlib.suppress(OSError):

@@ -49,7 +49,7 @@ def understand_source(argument: str, *, raw: bool, follow: bool) -> Source:
     wild = not raw and has_wildcard(argument)
     if isinstance(target, Remote):
         return _remote(target, wild=wild)
-    return Source(target, ("local", _roots(target, follow=follow) if wild else [_root(target)]))
+    return Source(target, ("matched", _roots(target, follow=follow)) if wild else ("local", [_root(target)]))
 
 
 def _remote(target: Remote, *, wild: bool) -> Source:

@@ -6,6 +6,7 @@
 
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -54,7 +55,8 @@ pub fn unpack_tar(
     (stop, progress): (&Stop, &Progress),
 ) -> Result<(UnpackReport, Option<[u8; 32]>)> {
     let started = Instant::now();
-    let mut source = Peeked { head: Vec::new(), at: 0, source };
+    let consumed = Arc::<AtomicU64>::default();
+    let mut source = Peeked { head: Vec::new(), at: 0, source, consumed: consumed.clone() };
     let magic = source.peek(4)?;
     let is_zstd =
         magic == ZSTD_MAGIC || (magic.len() == 4 && magic[0] & 0xF0 == 0x50 && magic[1..] == [0x2A, 0x4D, 0x18]);
@@ -92,15 +94,17 @@ pub fn unpack_tar(
         if !chosen.is_chosen(&entry.name) {
             continue;
         }
-        (entries, bytes) = (entries + 1, bytes + entry.data_len());
-        options.selection.check(entries, bytes, u64::MAX / 2)?;
+        let check = |more: u64| options.selection.check(entries + 1, bytes + more, consumed.load(Relaxed));
+        check(0)?;
         if let Err(error) = chosen.accept(&entry) {
             tally.failed(&entry.name, &error);
             continue;
         }
         let Some(stripped) = options.selection.stripped(&entry) else { continue };
         let (name, entry) = (entry.name, stripped);
-        let is_written = write(&mut reader, &tree, &entry, (&tally, &mut record, &name))?;
+        let to = To { tree: &tree, tally: &tally, record: &mut record, name: &name, check: &check };
+        let is_written = to.write(&mut reader, &entry)?;
+        (entries, bytes) = (entries + 1, bytes + entry.data_len());
         if is_written && options.own == Own::Follow && entry.size > REMEMBERED {
             record.add(&name, &entry, None);
         }
@@ -134,57 +138,68 @@ fn tail_of_tar(rest: &mut dyn Read, offset: u64, len: u64) -> Result<Tail> {
     Ok(Tail { start, bytes })
 }
 
-/// Writes one entry, and notes the hash of a short file; whether a file was written. What is wrong with the stream itself is an error.
-fn write(
-    reader: &mut TarReader<Box<dyn Read + Send>>,
-    tree: &Tree,
-    entry: &Entry,
-    (tally, record, name): (&UnpackTally, &mut Record, &[u8]),
-) -> Result<bool> {
-    match entry.kind {
-        Kind::Directory => tally.made(entry, tree.directory(entry).map(|()| Done::Written)),
-        Kind::HardLink => tally.made(entry, tree.hard_link(entry)),
-        Kind::Symlink => tally.linked(entry, tree.symlink(entry)),
-        Kind::File if entry.size <= SMALL => {
-            let mut content = vec![0; entry.size as usize];
-            read_full(reader, &mut content)?;
-            let done = tree.small_file(entry, &[&content]);
-            let is_written = matches!(done, Ok(Done::Written));
-            if is_written && entry.size <= REMEMBERED {
-                record.add(name, entry, Some(&content));
+/// Where one entry goes.
+struct To<'a> {
+    tree: &'a Tree,
+    tally: &'a UnpackTally,
+    record: &'a mut Record,
+    /// In the archive.
+    name: &'a [u8],
+    /// Whether so many more bytes are allowed.
+    check: &'a dyn Fn(u64) -> Result<()>,
+}
+
+impl To<'_> {
+    /// Writes it, and notes the hash of a short file; whether a file was written. What is wrong with the stream itself is an error.
+    fn write(self, reader: &mut TarReader<Box<dyn Read + Send>>, entry: &Entry) -> Result<bool> {
+        let Self { tree, tally, record, name, check } = self;
+        match entry.kind {
+            Kind::Directory => tally.made(entry, tree.directory(entry).map(|()| Done::Written)),
+            Kind::HardLink => tally.made(entry, tree.hard_link(entry)),
+            Kind::Symlink => tally.linked(entry, tree.symlink(entry)),
+            Kind::File if entry.size <= SMALL => {
+                let mut content = vec![0; entry.size as usize];
+                read_full(reader, &mut content)?;
+                check(entry.size)?;
+                let done = tree.small_file(entry, &[&content]);
+                let is_written = matches!(done, Ok(Done::Written));
+                if is_written && entry.size <= REMEMBERED {
+                    record.add(name, entry, Some(&content));
+                }
+                tally.made(entry, done);
+                return Ok(is_written);
             }
-            tally.made(entry, done);
-            return Ok(is_written);
-        }
-        Kind::File => {
-            let file = match tree.big_file(entry) {
-                Ok(Some(file)) => file,
-                Ok(None) => {
-                    tally.made(entry, Ok(Done::Skipped));
-                    return Ok(false);
+            Kind::File => {
+                let file = match tree.big_file(entry) {
+                    Ok(Some(file)) => file,
+                    Ok(None) => {
+                        tally.made(entry, Ok(Done::Skipped));
+                        return Ok(false);
+                    }
+                    Err(error) => {
+                        tally.made(entry, Err(error));
+                        return Ok(false);
+                    }
+                };
+                let (mut block, mut at) = (vec![0; BLOCK], 0);
+                while at < entry.size {
+                    let now = usize::try_from(entry.size - at).map_or(BLOCK, |left| left.min(BLOCK));
+                    read_full(reader, &mut block[..now])?;
+                    check(at + now as u64)?;
+                    if let Err(error) = file.write_at(at, &block[..now]) {
+                        tally.made(entry, Err(error));
+                        return Ok(false);
+                    }
+                    at += now as u64;
                 }
-                Err(error) => {
-                    tally.made(entry, Err(error));
-                    return Ok(false);
-                }
-            };
-            let (mut block, mut at) = (vec![0; BLOCK], 0);
-            while at < entry.size {
-                let now = usize::try_from(entry.size - at).map_or(BLOCK, |left| left.min(BLOCK));
-                read_full(reader, &mut block[..now])?;
-                if let Err(error) = file.write_at(at, &block[..now]) {
-                    tally.made(entry, Err(error));
-                    return Ok(false);
-                }
-                at += now as u64;
+                let done = file.publish();
+                let is_written = matches!(done, Ok(Done::Written));
+                tally.made(entry, done);
+                return Ok(is_written);
             }
-            let done = file.publish();
-            let is_written = matches!(done, Ok(Done::Written));
-            tally.made(entry, done);
-            return Ok(is_written);
         }
+        Ok(false)
     }
-    Ok(false)
 }
 
 fn read_full(reader: &mut TarReader<Box<dyn Read + Send>>, to: &mut [u8]) -> Result<()> {
@@ -220,6 +235,8 @@ struct Peeked {
     head: Vec<u8>,
     at: usize,
     source: Box<dyn Read + Send>,
+    /// What came of the source so far.
+    consumed: Arc<AtomicU64>,
 }
 
 impl Peeked {
@@ -229,7 +246,10 @@ impl Peeked {
         while self.head.len() - self.at < len {
             match self.source.read(&mut block) {
                 Ok(0) => break,
-                Ok(now) => self.head.extend_from_slice(&block[..now]),
+                Ok(now) => {
+                    self.consumed.fetch_add(now as u64, Relaxed);
+                    self.head.extend_from_slice(&block[..now]);
+                }
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
                 Err(cause) => return Err(of_read(cause)),
             }
@@ -242,7 +262,9 @@ impl Peeked {
 impl Read for Peeked {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         if self.at == self.head.len() {
-            return self.source.read(to);
+            let now = self.source.read(to)?;
+            self.consumed.fetch_add(now as u64, Relaxed);
+            return Ok(now);
         }
         let now = to.len().min(self.head.len() - self.at);
         to[..now].copy_from_slice(&self.head[self.at..self.at + now]);

@@ -1,25 +1,34 @@
 //! A local tree as a source: what `walk` finds, with what `stat` says of it, opened as carefully as a stranger's.
 
-use std::collections::HashMap;
+mod file;
+mod output;
+
+use std::collections::{HashMap, VecDeque};
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{FileType, Stat};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::archive::entry::{Entry, Kind};
 use crate::archive::source::{Content, Found, Inode, Source};
 use crate::archive::walk::{self, Dirs, Walk, WalkOptions, Walked};
 use crate::error::{Error, ErrorKind, Result};
+use file::LocalFile;
+use output::Output;
 
 /// Whether a name is packed.
 pub type Keeps = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
 pub struct LocalOptions {
-    /// The directory or file, and what the names of its entries begin with.
+    /// Each directory or file, and what the names of its entries begin with; in order of their names.
     pub roots: Vec<(PathBuf, Vec<u8>)>,
+    /// They are what a wildcard matched: a link among them is a link. One that was named is what it leads to.
+    pub matched: bool,
     pub follow_symlinks: bool,
     pub xattrs: bool,
     pub keeps: Option<Keeps>,
@@ -29,40 +38,141 @@ pub struct LocalOptions {
 
 pub struct LocalSource {
     options: LocalOptions,
-    /// Of each root, until the walk takes it.
-    walks: Mutex<Vec<Walk>>,
-    dirs: Vec<Arc<Dirs>>,
-    /// Which root a name is of, where there are several: in order, by the first name of each.
-    firsts: Vec<Vec<u8>>,
+    roots: Vec<Root>,
+    /// Of the first root, opened at once, so that a source that is not there is an error of the call.
+    first: Mutex<Option<Walk>>,
+    dirs: Mutex<VecDeque<(usize, Arc<Dirs>)>>,
     output: Option<Output>,
+    cancel: Arc<AtomicBool>,
 }
 
-/// The archive that is being written, wherever a walk may come across it.
-struct Output {
-    /// The directory that it lies in.
-    directory: (u64, u64),
+/// A directory with all that is in it, or something that is an entry by itself.
+struct Root {
+    path: PathBuf,
+    is_directory: bool,
+    /// What names begin with; the whole name of a single one.
     name: Vec<u8>,
 }
 
+/// Directories that are kept open of roots whose files are still being read.
+const OPEN_ROOTS: usize = 16;
+
 impl LocalSource {
-    /// Opens the roots; one that is not there is an error.
-    pub fn open(mut options: LocalOptions, cancel: &Arc<AtomicBool>) -> Result<Self> {
-        options.roots.sort_by(|a, b| a.1.cmp(&b.1));
-        let (mut walks, mut dirs) = (Vec::new(), Vec::new());
-        for (path, prefix) in &options.roots {
-            let root = WalkOptions {
-                prefix: prefix.clone(),
-                follow_symlinks: options.follow_symlinks,
-                cancel: cancel.clone(),
-                ..WalkOptions::new(path)
-            };
-            let walk = Walk::start(root)?;
-            dirs.push(walk.dirs());
-            walks.push(walk);
-        }
+    /// Looks at the roots; one that is not there is an error.
+    pub fn open(options: LocalOptions, cancel: &Arc<AtomicBool>) -> Result<Self> {
+        let follows = options.follow_symlinks || !options.matched;
+        let look = |(path, prefix): &(PathBuf, Vec<u8>)| {
+            let stat = if follows { rustix::fs::stat(path) } else { rustix::fs::lstat(path) };
+            let stat = stat.map_err(|errno| Error::local_errno(path, errno))?;
+            let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            let base = path.file_name().filter(|_| !is_directory).map_or(&b""[..], OsStrExt::as_bytes);
+            Ok(Root { path: path.clone(), is_directory, name: [prefix, base].concat() })
+        };
+        let roots = options.roots.iter().map(look).collect::<Result<Vec<_>>>()?;
         let output = options.output.as_deref().and_then(Output::of);
-        let firsts = options.roots.iter().map(|(_, prefix)| prefix.clone()).collect();
-        Ok(Self { options, walks: Mutex::new(walks), dirs, firsts, output })
+        let (first, dirs, cancel) = (Mutex::default(), Mutex::default(), cancel.clone());
+        let source = Self { options, roots, first, dirs, output, cancel };
+        if source.roots.first().is_some_and(|root| root.is_directory) {
+            *source.first.lock().unwrap_or_else(PoisonError::into_inner) = Some(source.start(0)?);
+        }
+        Ok(source)
+    }
+
+    fn start(&self, number: usize) -> Result<Walk> {
+        let root = &self.roots[number];
+        let walk = Walk::start(WalkOptions {
+            prefix: root.name.clone(),
+            follow_symlinks: self.options.follow_symlinks,
+            cancel: self.cancel.clone(),
+            ..WalkOptions::new(&root.path)
+        })?;
+        self.keep(number, walk.dirs());
+        Ok(walk)
+    }
+
+    fn keep(&self, number: usize, dirs: Arc<Dirs>) {
+        let mut kept = self.dirs.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == OPEN_ROOTS {
+            kept.pop_front();
+        }
+        kept.push_back((number, dirs));
+    }
+
+    fn dirs(&self, number: usize) -> Result<Arc<Dirs>> {
+        let kept = self.dirs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, dirs)) = kept.iter().find(|(kept, _)| *kept == number) {
+            return Ok(dirs.clone());
+        }
+        drop(kept);
+        let (dirs, _) = Dirs::of_source(&self.roots[number].path, self.options.follow_symlinks)?;
+        let dirs = Arc::new(dirs);
+        self.keep(number, dirs.clone());
+        Ok(dirs)
+    }
+
+    /// Everything of one root.
+    fn walk_root(&self, number: usize) -> Box<dyn Iterator<Item = Found> + Send + '_> {
+        let root = &self.roots[number];
+        if !root.is_directory {
+            return Box::new(std::iter::once_with(move || self.single(root)));
+        }
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|_| number == 0);
+        match first.map_or_else(|| self.start(number), Ok) {
+            Ok(walk) => {
+                let dirs = walk.dirs();
+                Box::new(walk.map(move |found| self.found(&dirs, found)))
+            }
+            Err(error) => Box::new(std::iter::once(Found::Failed(root.name.clone(), error))),
+        }
+    }
+
+    fn single_follows(&self) -> bool {
+        self.options.follow_symlinks || !self.options.matched
+    }
+
+    /// A root that is an entry by itself.
+    fn single(&self, root: &Root) -> Found {
+        if self.options.keeps.as_ref().is_some_and(|keeps| !keeps(&root.name)) {
+            return Found::Skipped("excluded");
+        }
+        let failed = |errno| Found::Failed(root.name.clone(), Error::local_errno(&root.path, errno));
+        let follows = self.single_follows();
+        let stat = if follows { rustix::fs::stat(&root.path) } else { rustix::fs::lstat(&root.path) };
+        let stat = match stat {
+            Ok(stat) => stat,
+            Err(errno) => return failed(errno),
+        };
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Kind::File,
+            FileType::Symlink => Kind::Symlink,
+            FileType::Directory => return failed(Errno::ISDIR),
+            _ => return Found::Skipped("special"),
+        };
+        if kind == Kind::File && self.output.as_ref().is_some_and(|output| output.is_path(&root.path)) {
+            return Found::Skipped("output");
+        }
+        let mut entry = of_stat(&stat, kind, &root.name);
+        if kind == Kind::Symlink {
+            match rustix::fs::readlink(&root.path, Vec::new()) {
+                Ok(text) => entry.link = text.into_bytes(),
+                Err(errno) => return failed(errno),
+            }
+        } else if self.options.xattrs {
+            match self.open_single(root).and_then(|file| xattrs(&file)) {
+                Ok(found) => entry.xattrs = found,
+                Err(error) => return Found::Failed(entry.name, error),
+            }
+        }
+        Found::Entry(entry, inode(&stat, kind))
+    }
+
+    fn open_single(&self, root: &Root) -> Result<OwnedFd> {
+        let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        if !self.single_follows() {
+            flags |= OFlags::NOFOLLOW;
+        }
+        let opened = retry_on_intr(|| rustix::fs::open(&root.path, flags, Mode::empty()));
+        opened.map_err(|errno| Error::local_errno(&root.path, errno))
     }
 
     fn found(&self, dirs: &Dirs, found: walk::Found) -> Found {
@@ -107,33 +217,35 @@ impl LocalSource {
             entry.link = dirs.read_link(walked)?;
         }
         if self.options.xattrs && kind != Kind::Symlink {
-            entry.xattrs = xattrs(dirs, walked)?;
+            entry.xattrs = xattrs(&dirs.open_file(walked)?)?;
         }
-        #[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "the types differ between targets")]
-        let inode = Inode { device: stat.st_dev as u64, number: stat.st_ino as u64, links: stat.st_nlink as u64 };
-        Ok((entry, Some(inode).filter(|inode| inode.links > 1 && kind == Kind::File)))
+        let inode = inode(&stat, kind);
+        Ok((entry, inode))
     }
+}
+
+/// Which file it is, if it has several names.
+#[allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "the types differ between targets")]
+fn inode(stat: &Stat, kind: Kind) -> Option<Inode> {
+    let inode = Inode { device: stat.st_dev as u64, number: stat.st_ino as u64, links: stat.st_nlink as u64 };
+    Some(inode).filter(|inode| inode.links > 1 && kind == Kind::File)
 }
 
 impl Source for LocalSource {
     fn walk(&self) -> Box<dyn Iterator<Item = Found> + Send + '_> {
-        let walks = std::mem::take(&mut *self.walks.lock().unwrap_or_else(PoisonError::into_inner));
-        let all = self.dirs.iter().zip(walks);
-        Box::new(all.flat_map(move |(dirs, walk)| walk.map(move |found| self.found(dirs, found))))
+        Box::new((0..self.roots.len()).flat_map(|number| self.walk_root(number)))
     }
 
     fn open(&self, entry: &Entry) -> Result<Arc<dyn Content>> {
-        let root = self.firsts.partition_point(|first| first <= &entry.name).saturating_sub(1);
-        let root = if self.firsts.len() == 1 { 0 } else { root };
-        let (path, prefix) = &self.options.roots[root];
-        let way = Walked::file(&entry.name, prefix.len());
-        Ok(Arc::new(LocalFile::open(self.dirs[root].open_file(&way)?, shown(path, &entry.name[prefix.len()..]))?))
+        let number = self.roots.partition_point(|root| root.name <= entry.name).saturating_sub(1);
+        let root = &self.roots[number];
+        if !root.is_directory {
+            return Ok(Arc::new(LocalFile::open(self.open_single(root)?, root.path.clone())?));
+        }
+        let way = Walked::file(&entry.name, root.name.len());
+        let below = OsStr::from_bytes(&entry.name[root.name.len()..]);
+        Ok(Arc::new(LocalFile::open(self.dirs(number)?.open_file(&way)?, root.path.join(below))?))
     }
-}
-
-fn shown(root: &Path, name: &[u8]) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-    if root.is_dir() { root.join(std::ffi::OsStr::from_bytes(name)) } else { root.to_owned() }
 }
 
 fn of_stat(stat: &Stat, kind: Kind, name: &[u8]) -> Entry {
@@ -155,11 +267,10 @@ fn mtime_ns(stat: &Stat) -> i64 {
 }
 
 /// In order of their names; only those that are text.
-fn xattrs(dirs: &Dirs, walked: &Walked) -> Result<Vec<(String, Vec<u8>)>> {
-    let file = dirs.open_file(walked)?;
+fn xattrs(file: &OwnedFd) -> Result<Vec<(String, Vec<u8>)>> {
     let failed = |errno: Errno| Error::local_os("its extended attributes cannot be read", errno.raw_os_error());
     let mut names = Vec::new();
-    match grown(&mut names, |buffer| rustix::fs::flistxattr(&file, buffer)) {
+    match grown(&mut names, |buffer| rustix::fs::flistxattr(file, buffer)) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(Vec::new()),
         done => done.map_err(failed)?,
     }
@@ -169,7 +280,7 @@ fn xattrs(dirs: &Dirs, walked: &Walked) -> Result<Vec<(String, Vec<u8>)>> {
             return Err(Error::new(ErrorKind::Archive, "an extended attribute has a name that is not UTF-8"));
         };
         let mut value = Vec::new();
-        match grown(&mut value, |buffer| rustix::fs::fgetxattr(&file, text, buffer)) {
+        match grown(&mut value, |buffer| rustix::fs::fgetxattr(file, text, buffer)) {
             Ok(()) => drop(found.insert(text.to_owned(), value)),
             // Gone since it was listed.
             Err(Errno::NODATA) => {}
@@ -194,64 +305,5 @@ fn grown(buffer: &mut Vec<u8>, mut ask: impl FnMut(&mut [u8]) -> rustix::io::Res
             Err(Errno::RANGE) if room < 1 << 20 => room *= 4,
             Err(errno) => return Err(errno),
         }
-    }
-}
-
-impl Output {
-    fn of(path: &Path) -> Option<Self> {
-        use std::os::unix::ffi::OsStrExt;
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let stat = rustix::fs::stat(parent).ok()?;
-        Some(Self { directory: identity(&stat), name: path.file_name()?.as_bytes().to_vec() })
-    }
-
-    /// Whether it is the archive, or one of our own unfinished files beside it.
-    fn is(&self, dirs: &Dirs, walked: &Walked) -> bool {
-        let base = walked.base();
-        let is_part = base.starts_with(b".s3z-") && (base.ends_with(b".part") || base.ends_with(b".ledger"));
-        (base == self.name || is_part)
-            && dirs.open(walked.parent()).is_ok_and(|directory| {
-                rustix::fs::fstat(&*directory).is_ok_and(|stat| identity(&stat) == self.directory)
-            })
-    }
-}
-
-#[allow(clippy::unnecessary_cast, reason = "the types differ between targets")]
-fn identity(stat: &Stat) -> (u64, u64) {
-    (stat.st_dev as u64, stat.st_ino as u64)
-}
-
-struct LocalFile {
-    file: OwnedFd,
-    path: PathBuf,
-    stat: Stat,
-}
-
-impl LocalFile {
-    fn open(file: OwnedFd, path: PathBuf) -> Result<Self> {
-        let stat = rustix::fs::fstat(&file).map_err(|errno| Error::local_errno(&path, errno))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(Error::local_text(&path, Errno::INVAL, "it is no longer a regular file"));
-        }
-        Ok(Self { file, path, stat })
-    }
-}
-
-impl Content for LocalFile {
-    fn size(&self) -> u64 {
-        u64::try_from(self.stat.st_size).unwrap_or(0)
-    }
-
-    fn read_at(&self, offset: u64, to: &mut [u8]) -> Result<usize> {
-        let read = retry_on_intr(|| rustix::io::pread(&self.file, &mut *to, offset));
-        read.map_err(|errno| Error::local_errno(&self.path, errno))
-    }
-
-    fn is_unchanged(&self) -> Result<bool> {
-        let now = rustix::fs::fstat(&self.file).map_err(|errno| Error::local_errno(&self.path, errno))?;
-        let then = &self.stat;
-        let same_times = (now.st_mtime, now.st_mtime_nsec, now.st_ctime, now.st_ctime_nsec)
-            == (then.st_mtime, then.st_mtime_nsec, then.st_ctime, then.st_ctime_nsec);
-        Ok(same_times && now.st_size == then.st_size && identity(&now) == identity(then))
     }
 }

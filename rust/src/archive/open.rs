@@ -183,9 +183,10 @@ fn empty_index(
     let end = offset.checked_add(len).filter(|end| *end <= footer.manifest_offset && len < MAX_EPILOGUE);
     let end = end.ok_or_else(|| damaged("its footer points outside"))?;
     let bytes = index_bytes(ranges, pieces, &(offset..end))?;
-    // The magic, then one message: its mark, the length of its description, the description.
-    let described = bytes.get(12..16).and_then(|four| four.try_into().ok()).map(u32::from_le_bytes);
-    let schema_end = described.map(|len| 16 + u64::from(len)).filter(|end| *end <= len);
+    // The magic, padded, then one message: its mark, the length of its description, the description.
+    let message = (8..=64).step_by(8).find(|at| bytes.get(*at..at + 4) == Some(&[0xFF; 4]));
+    let described = message.and_then(|at| Some((at, u32::from_le_bytes(bytes.get(at + 4..at + 8)?.try_into().ok()?))));
+    let schema_end = described.map(|(at, len)| at as u64 + 8 + u64::from(len)).filter(|end| *end <= len);
     let schema_end = schema_end.ok_or_else(|| damaged("its index has no schema"))?;
     Ok(Some(SubIndexPlace { offset, len, prologue, epilogue, schema_end, batches: Vec::new() }))
 }

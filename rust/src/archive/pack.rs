@@ -66,6 +66,11 @@ impl PackOptions {
         Coding { level: self.level, file_hash: self.file_hash, slice_size: self.sizes.slice }
     }
 
+    /// What the planner needs to know.
+    pub(super) fn cut(&self) -> (u64, bool) {
+        (self.sizes.slice, self.level.is_none())
+    }
+
     /// About what a context of zstd takes.
     fn context(&self) -> u64 {
         match self.level.unwrap_or(0) {
@@ -121,10 +126,15 @@ pub fn pack(
         written += bytes.len() as u64;
         sink.write_copied(bytes)
     };
-    let mut report = match options.level {
-        Some(_) => tail.write_frames(end, &mut write)?,
-        None => tail.write_entries(end, &mut write)?,
+    let ended = match options.level {
+        Some(_) => tail.write_frames(end, &mut write),
+        None => tail.write_entries(end, &mut write),
     };
+    let mut report = ended.map_err(|error| {
+        // Whoever takes the bytes may know better why it took no more.
+        stop.fail(error);
+        stop.reason()
+    })?;
     tally.finish(&mut report);
     (report.bytes_out, report.workers, report.seconds) = (written, workers, started.elapsed().as_secs_f64());
     Ok(report)
@@ -135,7 +145,7 @@ pub fn pack(
 pub fn calibrate(source: &dyn Source, options: &PackOptions) -> Result<f64> {
     let started = Instant::now();
     let (stop, tally) = (Stop::default(), Tally::new(!options.skip_failures));
-    let planner = Mutex::new(Planner::new(source.walk(), options.sizes.slice, &tally));
+    let planner = Mutex::new(Planner::new(source.walk(), options.cut(), &tally));
     let ended = std::thread::scope(|scope| {
         let one = || {
             let mut reader = Reader::new(source, options.sizes, &options.hints, &tally)?;

@@ -11,6 +11,7 @@ use crate::archive::entry::{Entry, Kind};
 use crate::archive::names;
 use crate::archive::report::Tally;
 use crate::archive::source::{Content, Found, Inode};
+use crate::archive::tail::OWN;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What an entry is taken to need besides its data.
@@ -47,6 +48,8 @@ pub struct Planner<'a> {
     found: Box<dyn Iterator<Item = Found> + Send + 'a>,
     tally: &'a Tally,
     slice_size: u64,
+    /// A name that is the archive's own.
+    reserved: Option<&'static [u8]>,
     /// The first name of each file that has several, until all of them were seen.
     first_names: FirstNames,
     last_name: Vec<u8>,
@@ -57,9 +60,15 @@ pub struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    pub fn new(found: Box<dyn Iterator<Item = Found> + Send + 'a>, slice_size: u64, tally: &'a Tally) -> Self {
+    /// `is_tar`: of a plain tar, in which the index is an entry too.
+    pub fn new(
+        found: Box<dyn Iterator<Item = Found> + Send + 'a>,
+        (slice_size, is_tar): (u64, bool),
+        tally: &'a Tally,
+    ) -> Self {
+        let reserved = is_tar.then_some(OWN);
         let (first_names, last_name, above) = (HashMap::new(), Vec::new(), Vec::new());
-        Self { found, tally, slice_size, first_names, last_name, above, next: None, big: None }
+        Self { found, tally, slice_size, reserved, first_names, last_name, above, next: None, big: None }
     }
 
     /// The next run; `None` at the end.
@@ -130,6 +139,10 @@ impl<'a> Planner<'a> {
                 }
                 Found::Broken(error) => return Err(error),
             };
+            if self.reserved.is_some_and(|own| entry.name.starts_with(own)) {
+                let text = "a plain tar cannot hold entries beneath __s3z__/, where its own index is";
+                return Err(Error::new(ErrorKind::Archive, text));
+            }
             if let Err(why) = self.check_name(&entry) {
                 let error = Error::new(ErrorKind::Archive, format!("its name cannot be kept: {why}"));
                 self.tally.failed(&entry.name, error)?;

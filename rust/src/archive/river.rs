@@ -89,7 +89,7 @@ impl<'a> River<'a> {
     }
 
     fn plan(&self, to_read: &Sender<Run>) -> Result<()> {
-        let mut planner = Planner::new(self.source.walk(), self.options.sizes.slice, self.tally);
+        let mut planner = Planner::new(self.source.walk(), self.options.cut(), self.tally);
         while let Some(run) = planner.next_run()? {
             self.stop.send(to_read, run)?;
         }

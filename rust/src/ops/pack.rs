@@ -46,7 +46,7 @@ const LEAST_UPLOAD: u64 = 32 * MIB;
 #[derive(Debug, Clone)]
 pub enum PackSource {
     /// Each directory or file, and what the names of its entries begin with.
-    Local { roots: Vec<(PathBuf, Vec<u8>)>, follow_symlinks: bool },
+    Local { roots: Vec<(PathBuf, Vec<u8>)>, matched: bool, follow_symlinks: bool },
     /// All keys that begin with `object.key`; names are what follows the first `strip` bytes.
     Prefix { object: ObjectRef, strip: usize },
 }
@@ -165,15 +165,20 @@ async fn open_source(
     match &request.source {
         PackSource::Prefix { object, strip } => {
             let of = (object.clone(), *strip);
-            Ok(Arc::new(PrefixSource::new(engine.clone(), of, keeps, cancel.clone())))
+            let output = match &request.target {
+                PackTarget::Object(put) if put.object.bucket == object.bucket => Some(put.object.key.clone()),
+                _ => None,
+            };
+            Ok(Arc::new(PrefixSource::new(engine.clone(), of, (keeps, output), cancel.clone())))
         }
-        PackSource::Local { roots, follow_symlinks } => {
+        PackSource::Local { roots, matched, follow_symlinks } => {
             let output = match &request.target {
                 PackTarget::File(file) => Some(file.destination.clone()),
                 _ => None,
             };
             let options = LocalOptions {
                 roots: roots.clone(),
+                matched: *matched,
                 follow_symlinks: *follow_symlinks,
                 xattrs: request.options.xattrs,
                 keeps,

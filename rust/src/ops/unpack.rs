@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::archive::threads::Stop;
 use crate::archive::tree::TreeOptions;
 use crate::archive::unpack::{UnpackOptions, unpack as unpack_indexed};
 use crate::archive::unpack_report::UnpackReport;
+use crate::confine::Directory;
 use crate::descriptor::duplicate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::archive::on_thread;
@@ -55,6 +56,8 @@ pub struct UnpackRequest {
     /// The root that it must have.
     pub root: Option<[u8; 32]>,
     pub threads: usize,
+    /// Whether everything is on the disk before this ends.
+    pub durable: bool,
 }
 
 /// What was unpacked, and whether an index with this root vouches for it.
@@ -101,6 +104,7 @@ pub async fn unpack(
         }
         None => None,
     };
+    let synced = request.durable.then(|| request.destination.clone());
     let shared = (stop.clone(), progress);
     let work = async move {
         match opened {
@@ -109,14 +113,24 @@ pub async fn unpack(
         }
     };
     tokio::pin!(work);
-    tokio::select! {
+    let done = tokio::select! {
         biased;
         done = &mut work => done,
         () = cancel.cancelled() => {
             stop.fail(Error::cancelled());
             work.await
         }
+    };
+    if let (Ok(_), Some(destination)) = (&done, synced) {
+        engine.lanes.pick().call(move || sync(&destination)).await?;
     }
+    done
+}
+
+/// All of a file system, which is quicker than file by file.
+fn sync(destination: &Path) -> Result<()> {
+    let directory = Directory::open(destination)?;
+    rustix::fs::syncfs(&directory).map_err(|errno| Error::local_errno(destination, errno))
 }
 
 type Shared = (Arc<Stop>, Arc<Progress>);

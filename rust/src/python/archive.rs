@@ -77,9 +77,10 @@ pub fn pack<'py>(
     let raised = |error: Error| to_python(py, error);
     let follow_symlinks = options.get("follow_symlinks")?.unwrap_or(false);
     let source = match source {
-        Source::Local(_, roots) => {
+        Source::Local(word, roots) => {
+            let matched = word == "matched";
             let roots = roots.into_iter().map(|(path, prefix)| (convert::path(path), prefix)).collect();
-            PackSource::Local { roots, follow_symlinks }
+            PackSource::Local { roots, matched, follow_symlinks }
         }
         Source::Prefix(_, bucket, prefix, strip) => {
             crate::uri::validate_bucket(&bucket).map_err(raised)?;
@@ -198,7 +199,9 @@ fn failures(py: Python<'_>, failures: Vec<Failure>) -> PyResult<Vec<Told<'_>>> {
     Ok(failures.into_iter().map(told).collect())
 }
 
-const UNPACK: [&str; 17] = [
+const UNPACK: [&str; 19] = [
+    "durable",
+    "memory_limit",
     "prefix",
     "names",
     "include",
@@ -245,7 +248,10 @@ pub fn unpack<'py>(
     if workers == 0 || workers > 1024 {
         return Err(raised(Error::config(format!("workers must be from 1 to 1024, not {workers}"))));
     }
+    // What one thread holds: the bytes it fetched, and one decoded frame.
+    let by_memory = options.count("memory_limit")?.map_or(usize::MAX, |limit| (limit / (24 * MIB)).max(1) as usize);
     let request = UnpackRequest {
+        durable: options.get("durable")?.unwrap_or(false),
         place,
         destination: convert::path(destination),
         selection: selection(&options)?,
@@ -261,7 +267,7 @@ pub fn unpack<'py>(
         trust_tar: options.get("trust_tar")?.unwrap_or(false),
         root: root(py, &options)?,
         // A thread that fetches waits most of its time.
-        threads: if is_remote { workers.max(8) } else { workers },
+        threads: if is_remote { workers.max(8) } else { workers }.min(by_memory),
     };
     let engine = client.engine(py)?;
     let watch = Watch { callback: progress, ..Watch::new() };

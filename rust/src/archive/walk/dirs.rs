@@ -43,7 +43,8 @@ pub struct Dirs {
 
 impl Dirs {
     /// Opens the source. Of a file, the directory that holds it, and its name there; it may be a link, too.
-    pub(super) fn of_source(source: &Path, follows: bool) -> Result<(Self, Option<Vec<u8>>)> {
+    /// Of the directory, or of that which holds the file.
+    pub fn of_source(source: &Path, follows: bool) -> Result<(Self, Option<Vec<u8>>)> {
         let fail = |errno| Error::local_errno(source, errno);
         match open_at(CWD, source.as_os_str().as_bytes(), READABLE) {
             Ok(root) => return Ok((Self::new(root, source, follows), None)),

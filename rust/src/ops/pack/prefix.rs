@@ -29,12 +29,19 @@ pub struct PrefixSource {
     all: ObjectRef,
     strip: usize,
     keeps: Option<Keeps>,
+    /// The key of the archive, where that is in the same bucket.
+    output: Option<String>,
     cancel: Cancel,
 }
 
 impl PrefixSource {
-    pub fn new(engine: Engine, (all, strip): (ObjectRef, usize), keeps: Option<Keeps>, cancel: Cancel) -> Self {
-        Self { engine, runtime: Handle::current(), all, strip, keeps, cancel }
+    pub fn new(
+        engine: Engine,
+        (all, strip): (ObjectRef, usize),
+        (keeps, output): (Option<Keeps>, Option<String>),
+        cancel: Cancel,
+    ) -> Self {
+        Self { engine, runtime: Handle::current(), all, strip, keeps, output, cancel }
     }
 
     fn found(&self, object: &ListedObject) -> Found {
@@ -43,6 +50,9 @@ impl PrefixSource {
         if name.is_empty() || (is_directory && object.size == 0 && name == b"/") {
             // The marker of the prefix itself.
             return Found::Skipped("directory_marker");
+        }
+        if self.output.as_ref() == Some(&object.key) {
+            return Found::Skipped("output");
         }
         if self.keeps.as_ref().is_some_and(|keeps| !keeps(&name)) {
             return Found::Skipped("excluded");
