@@ -283,7 +283,8 @@ def open_part_file(
 ) -> PartFile: ...
 
 #: roots, each with what the names of its entries begin with; or bucket, prefix, and what is cut off the keys
-PackSource: TypeAlias = tuple[Literal["local", "matched"], list[tuple[bytes, bytes]]] | tuple[Literal["prefix"], str, str, str]
+LocalSource: TypeAlias = tuple[Literal["local", "matched"], list[tuple[bytes, bytes]]]
+PackSource: TypeAlias = LocalSource | tuple[Literal["prefix"], str, str, str]
 #: a path; bucket and key; or a descriptor and its name
 PackTarget: TypeAlias = tuple[str, bytes] | tuple[str, str, str] | tuple[str, int, bytes]
 #: the same to be read, an object with its version

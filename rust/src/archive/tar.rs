@@ -219,7 +219,7 @@ mod tests {
     fn odd_numbers_and_names() {
         let entry = Entry { name: b"\xff".into(), mtime_ns: -1, uid: Some(1 << 21), ..Entry::default() };
         let bytes = rendered(&entry);
-        let records = b"21 hdrcharset=BINARY\n10 path=\xff\n15 uid=2097152\n12 mtime=-1\n";
+        let records = b"21 hdrcharset=BINARY\n9 path=\xff\n15 uid=2097152\n12 mtime=-1\n";
         assert_eq!(&bytes[BLOCK..BLOCK + records.len()], records);
         assert_eq!((bytes[2 * BLOCK], &bytes[2 * BLOCK + 108..][..7]), (b'?', &b"0000000"[..]));
     }
