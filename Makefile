@@ -24,8 +24,8 @@ $(BIN)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("s3z needs Python 3.11 or newer, this is " + sys.version) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet "maturin>=1.9,<2" boto3 "moto[s3,server]>=5" numpy psutil pyarrow "pytest>=8" pytest-timeout \
-		tqdm "mypy>=1.15" "ruff>=0.12" types-tqdm
+	$(BIN)/pip install --quiet "maturin>=1.9,<2" boto3 "moto[s3,server]>=5" numpy psutil "pytest>=8" pytest-timeout \
+		blake3 "backports.zstd; python_version < '3.14'" duckdb polars pyarrow pyzstd zstandard tqdm "mypy>=1.15" "ruff>=0.12" types-tqdm
 	touch $@
 
 setup: $(BIN)/.ready ## the virtual environment with everything tests and lints need
