@@ -48,6 +48,32 @@ pub fn check_entry(name: &[u8], kind: Kind) -> Result<(), &'static str> {
     }
 }
 
+/// Names in order, each once, and beneath directories only: `a` is neither `a/` nor above `a/b`.
+#[derive(Debug, Default)]
+pub struct Sequence {
+    last: Vec<u8>,
+    /// What is no directory, though names to come may begin with it.
+    above: Vec<Vec<u8>>,
+}
+
+impl Sequence {
+    /// Whether `name` goes with those before it.
+    pub fn accept(&mut self, name: &[u8], kind: Kind) -> Result<(), &'static str> {
+        if !self.last.is_empty() && self.last.as_slice() >= name {
+            return Err(if self.last == name { "there are two of this name" } else { "it came out of order" });
+        }
+        while self.above.pop_if(|above| !name.starts_with(above)).is_some() {}
+        if self.above.iter().any(|above| name[above.len()..].starts_with(b"/")) {
+            return Err("something above it is no directory, or has its name");
+        }
+        if kind != Kind::Directory {
+            self.above.push(name.to_vec());
+        }
+        self.last = name.to_vec();
+        Ok(())
+    }
+}
+
 /// Without the `/` of a directory.
 pub fn bare(name: &[u8]) -> &[u8] {
     name.strip_suffix(b"/").unwrap_or(name)

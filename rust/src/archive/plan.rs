@@ -52,9 +52,7 @@ pub struct Planner<'a> {
     reserved: Option<&'static [u8]>,
     /// The first name of each file that has several, until all of them were seen.
     first_names: FirstNames,
-    last_name: Vec<u8>,
-    /// What is no directory, though names to come may begin with it.
-    above: Vec<Vec<u8>>,
+    sequence: names::Sequence,
     next: Option<Entry>,
     big: Option<(Arc<BigFile>, u32)>,
 }
@@ -67,8 +65,8 @@ impl<'a> Planner<'a> {
         tally: &'a Tally,
     ) -> Self {
         let reserved = is_tar.then_some(OWN);
-        let (first_names, last_name, above) = (HashMap::new(), Vec::new(), Vec::new());
-        Self { found, tally, slice_size, reserved, first_names, last_name, above, next: None, big: None }
+        let (first_names, sequence) = (HashMap::new(), names::Sequence::default());
+        Self { found, tally, slice_size, reserved, first_names, sequence, next: None, big: None }
     }
 
     /// The next run; `None` at the end.
@@ -143,35 +141,18 @@ impl<'a> Planner<'a> {
                 let text = "a plain tar cannot hold entries beneath __s3z__/, where its own index is";
                 return Err(Error::new(ErrorKind::Archive, text));
             }
-            if let Err(why) = self.check_name(&entry) {
+            let fits = names::check(&entry.name).and_then(|()| self.sequence.accept(&entry.name, entry.kind));
+            if let Err(why) = fits {
                 let error = Error::new(ErrorKind::Archive, format!("its name cannot be kept: {why}"));
                 self.tally.failed(&entry.name, error)?;
                 continue;
             }
-            self.last_name.clone_from(&entry.name);
             if let Some(inode) = inode.filter(|_| entry.kind == Kind::File) {
                 link(&mut self.first_names, &mut entry, inode);
             }
             return Ok(Some(entry));
         }
         Ok(None)
-    }
-
-    /// In order, once, and beneath directories only: `a` is neither `a/` nor above `a/b`.
-    fn check_name(&mut self, entry: &Entry) -> std::result::Result<(), &'static str> {
-        names::check(&entry.name)?;
-        let name = &entry.name[..];
-        if !self.last_name.is_empty() && self.last_name.as_slice() >= name {
-            return Err(if self.last_name == name { "there are two of this name" } else { "it came out of order" });
-        }
-        while self.above.pop_if(|above| !name.starts_with(above)).is_some() {}
-        if self.above.iter().any(|above| name[above.len()..].starts_with(b"/")) {
-            return Err("something above it is no directory");
-        }
-        if entry.kind != Kind::Directory {
-            self.above.push(name.to_vec());
-        }
-        Ok(())
     }
 }
 

@@ -14,7 +14,10 @@ pub trait Ranges: Send + Sync {
     fn read(&self, ranges: &[Range<u64>]) -> Result<Vec<Vec<u8>>>;
 }
 
-/// Pieces of an archive that are at hand: never of its data, so there are few.
+/// More of an index than this is not kept; what is asked for again is fetched again.
+const KEPT: usize = 256 << 20;
+
+/// Pieces of an archive that are at hand: never of its data.
 #[derive(Default)]
 pub struct Pieces(Mutex<Vec<(u64, Arc<Vec<u8>>)>>);
 
@@ -25,6 +28,11 @@ impl Pieces {
         // What the new piece covers is not kept twice.
         pieces.retain(|(start, old)| *start < at || start + old.len() as u64 > end);
         pieces.push((at, Arc::new(bytes)));
+        let mut kept: usize = pieces.iter().map(|(_, bytes)| bytes.len()).sum();
+        // The first is the tail, which is always needed; the last was only just asked for.
+        while kept > KEPT && pieces.len() > 2 {
+            kept -= pieces.remove(1).1.len();
+        }
     }
 
     pub fn get(&self, range: &Range<u64>) -> Option<Vec<u8>> {
@@ -34,6 +42,12 @@ impl Pieces {
             let to = usize::try_from(range.end - start).ok()?;
             bytes.get(from..to).map(<[u8]>::to_vec)
         })
+    }
+
+    /// Whether all of a range is at hand.
+    pub fn has(&self, range: &Range<u64>) -> bool {
+        let pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pieces.iter().any(|(start, bytes)| *start <= range.start && range.end <= start + bytes.len() as u64)
     }
 
     /// All of them, in order of their places.

@@ -141,11 +141,20 @@ impl Archive {
         Ok(batch)
     }
 
+    /// The first of these batches. Its bytes, and those of some that follow, are fetched together.
+    pub fn batch_ahead(&self, numbers: Range<usize>) -> Result<Arc<Batch>> {
+        let place = self.place(numbers.start);
+        if !self.pieces.has(&(place.offset..place.offset + place.len)) {
+            self.fetch_batches(numbers.start..numbers.end.min(numbers.start + AHEAD))?;
+        }
+        self.batch(numbers.start)
+    }
+
     /// Fetches the bytes of all these batches at once, where there are none of them yet.
     pub fn fetch_batches(&self, numbers: Range<usize>) -> Result<()> {
         let missing = |number: &usize| {
             let place = self.place(*number);
-            self.pieces.get(&(place.offset..place.offset + place.len)).is_none()
+            !self.pieces.has(&(place.offset..place.offset + place.len))
         };
         let ranges: Vec<Range<u64>> = numbers
             .filter(missing)
@@ -339,6 +348,8 @@ impl Archive {
     }
 }
 
+/// Batches that are fetched together by who reads them in order.
+const AHEAD: usize = 16;
 /// Requests that are under way at once.
 const GROUP: usize = 8;
 

@@ -83,13 +83,22 @@ pub struct Chosen<'a> {
     selection: &'a Selection,
     exact: HashSet<&'a [u8]>,
     found: HashSet<Vec<u8>>,
-    order: Order,
+    /// `None`: names come sorted.
+    order: Option<Order>,
+    sequence: names::Sequence,
 }
 
 impl<'a> Chosen<'a> {
     pub fn new(selection: &'a Selection) -> Self {
         let exact = selection.names.iter().map(Vec::as_slice).collect();
-        Self { selection, exact, found: HashSet::new(), order: Order::new() }
+        let (found, sequence) = (HashSet::new(), names::Sequence::default());
+        Self { selection, exact, found, order: Some(Order::new()), sequence }
+    }
+
+    /// Of names in order, for which nothing has to be remembered unless they are changed.
+    pub fn of_sorted(selection: &'a Selection) -> Self {
+        let order = (selection.strip_components > 0).then(Order::new);
+        Self { order, ..Self::new(selection) }
     }
 
     pub fn is_chosen(&mut self, name: &[u8]) -> bool {
@@ -117,7 +126,12 @@ impl<'a> Chosen<'a> {
         };
         names::check_entry(&entry.name, entry.kind).map_err(unsafe_name)?;
         let Some(entry) = self.selection.stripped(entry) else { return Ok(()) };
-        self.order.accept(&entry.name, entry.kind).map_err(|error| Error::new(ErrorKind::Archive, error.message()))
+        match &mut self.order {
+            Some(order) => {
+                order.accept(&entry.name, entry.kind).map_err(|error| Error::new(ErrorKind::Archive, error.message()))
+            }
+            None => self.sequence.accept(&entry.name, entry.kind).map_err(unsafe_name),
+        }
     }
 
     /// Names that were asked for and did not come.

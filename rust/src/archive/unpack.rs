@@ -71,7 +71,6 @@ pub fn unpack(
     (stop, progress): (&Stop, &Progress),
 ) -> Result<UnpackReport> {
     let started = Instant::now();
-    archive.fetch_batches(archive.batches_of_prefix(&options.selection.prefix))?;
     let survey = survey(archive, options, stop)?;
     progress.set_total(survey.bytes);
     progress.set_objects_total(Some(survey.entries));
@@ -125,11 +124,12 @@ struct Survey {
 
 /// Looks at every row that is selected, and refuses everything before anything is written.
 fn survey(archive: &Archive, options: &UnpackOptions, stop: &Stop) -> Result<Survey> {
-    let (mut survey, mut chosen) = (Survey::default(), Chosen::new(&options.selection));
+    let (mut survey, mut chosen) = (Survey::default(), Chosen::of_sorted(&options.selection));
     let opened = archive.opened();
-    for number in archive.batches_of_prefix(&options.selection.prefix) {
+    let numbers = archive.batches_of_prefix(&options.selection.prefix);
+    for number in numbers.clone() {
         stop.check()?;
-        let batch = archive.batch(number)?;
+        let batch = archive.batch_ahead(number..numbers.end)?;
         for at in 0..batch.len() {
             if !batch.is_current(at) || !chosen.is_chosen(batch.name(at)) {
                 continue;
@@ -154,8 +154,9 @@ impl Unpacking<'_> {
     fn plan(&self, to_work: &Sender<Job>) -> Result<Vec<Entry>> {
         let selection = &self.options.selection;
         let (mut links, mut job, mut chosen) = (Vec::new(), Job::default(), Chosen::new(selection));
-        for number in self.archive.batches_of_prefix(&selection.prefix) {
-            let batch = self.archive.batch(number)?;
+        let numbers = self.archive.batches_of_prefix(&selection.prefix);
+        for number in numbers.clone() {
+            let batch = self.archive.batch_ahead(number..numbers.end)?;
             for at in 0..batch.len() {
                 if !batch.is_current(at) || !chosen.is_chosen(batch.name(at)) {
                     continue;

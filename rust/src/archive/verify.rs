@@ -28,6 +28,8 @@ use tail::check_tail;
 
 /// Bytes that one job reads.
 const JOB: u64 = 8 << 20;
+/// Rows that one job has about.
+const JOB_ROWS: usize = 16_384;
 /// A plain tar is cut into pieces of so many bytes at most.
 const PIECE: u64 = 4 << 20;
 /// More problems than this are not told.
@@ -182,7 +184,7 @@ fn plan(
     let (data_end, root) = (opened.footer.data_end, opened.footer.root);
     let mut job = Job { number: 0, range: 0..0, units: Vec::new() };
     let mut at = 0;
-    let mut number = 0_u64;
+    let (mut number, mut rows_of_job) = (0_u64, 0);
     let mut frames = frames.into_iter();
     while at < data_end {
         stop.check()?;
@@ -206,8 +208,10 @@ fn plan(
         }
         at = end;
         job.range.end = at;
+        rows_of_job += unit.rows.len();
         job.units.push(unit);
-        if job.range.end - job.range.start >= JOB {
+        if job.range.end - job.range.start >= JOB || rows_of_job >= JOB_ROWS {
+            rows_of_job = 0;
             let next = Job { number: job.number + 1, range: at..at, units: Vec::new() };
             stop.send(to_work, std::mem::replace(&mut job, next))?;
         }

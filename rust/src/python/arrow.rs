@@ -25,8 +25,7 @@ struct Batches {
 impl Batches {
     fn batch(&self, number: usize) -> Result<RecordBatch, ArrowError> {
         let archive = &self.version.archive;
-        let ahead = number..(number + 4).min(archive.batches());
-        let fetched = archive.fetch_batches(ahead).and_then(|()| archive.batch(number));
+        let fetched = archive.batch_ahead(number..archive.batches());
         let batch = fetched.map_err(|error| ArrowError::ExternalError(Box::new(error)))?;
         let batch = batch.record_batch();
         // Where the index is in several files, some may lack a column that the last one has.

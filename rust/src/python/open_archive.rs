@@ -193,7 +193,11 @@ impl Archive {
     /// The index as a capsule of an Arrow stream.
     fn index_stream<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let version = self.shared.now();
-        self.run(py, |archive| archive.fetch_batches(0..archive.batches().min(4)))?;
+        // The first batches come with signals looked at; what follows is asked for by whoever takes the stream.
+        self.run(
+            py,
+            |archive| if archive.batches() > 0 { archive.batch_ahead(0..archive.batches()).map(drop) } else { Ok(()) },
+        )?;
         index_capsule(py, version)
     }
 
@@ -303,8 +307,7 @@ fn page(archive: &crate::archive::read::Archive, at: At, end: usize, prefix: &[u
     let (mut number, mut row) = at;
     let mut found = Vec::new();
     while number < end && found.len() < PAGE {
-        archive.fetch_batches(number..(number + 16).min(end))?;
-        let batch = archive.batch(number)?;
+        let batch = archive.batch_ahead(number..end)?;
         while row < batch.len() && found.len() < PAGE {
             if batch.is_current(row) && batch.seq(row) == 0 && batch.name(row).starts_with(prefix) {
                 let first = batch.row(row)?;

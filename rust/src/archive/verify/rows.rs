@@ -9,9 +9,6 @@ use crate::archive::names;
 use crate::archive::read::{Archive, check_slices};
 use crate::error::Result;
 
-/// Batches whose bytes are fetched at once.
-const AHEAD: usize = 16;
-
 /// Rows in their order, read ahead as far as needed.
 pub(super) struct Rows<'a> {
     pub archive: &'a Archive,
@@ -35,8 +32,7 @@ impl<'a> Rows<'a> {
         while self.ahead.is_empty() && self.next_batch < self.archive.batches() {
             let number = self.next_batch;
             self.next_batch += 1;
-            self.archive.fetch_batches(number..(number + AHEAD).min(self.archive.batches()))?;
-            match self.archive.batch(number) {
+            match self.archive.batch_ahead(number..self.archive.batches()) {
                 Ok(batch) => {
                     for at in 0..batch.len() {
                         self.ahead.push_back(batch.row(at)?);
