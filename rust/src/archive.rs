@@ -44,3 +44,6 @@ pub mod unpack_report;
 pub mod verify;
 pub mod walk;
 pub mod work;
+
+#[cfg(test)]
+mod tests;

@@ -184,4 +184,4 @@ macro_rules! twins {
     };
 }
 
-twins!(answer checksum content_range endpoint key_path ledger region retry_after sign uri xml_complete xml_error xml_list xml_parts);
+twins!(answer archive checksum content_range endpoint key_path ledger region retry_after sign tar_reader uri xml_complete xml_error xml_list xml_parts);

@@ -6,6 +6,7 @@
 //! Used by `rust/fuzz` (libFuzzer) and by `rust/tests/it/twins.rs` (proptest).
 
 pub mod answer;
+pub mod archive;
 pub mod checksum;
 pub mod content_range;
 pub mod endpoint;
@@ -14,6 +15,7 @@ pub mod ledger;
 pub mod region;
 pub mod retry_after;
 pub mod sign;
+pub mod tar_reader;
 pub mod uri;
 pub mod xml_complete;
 pub mod xml_error;
@@ -24,8 +26,9 @@ pub mod xml_parts;
 pub type Property = fn(&[u8]) -> bool;
 
 /// Each target's name, which is also that of its seeds' directory, and its property.
-pub const TARGETS: [(&str, Property); 14] = [
+pub const TARGETS: [(&str, Property); 16] = [
     ("answer", answer::holds),
+    ("archive", archive::holds),
     ("checksum", checksum::holds),
     ("content_range", content_range::holds),
     ("endpoint", endpoint::holds),
@@ -34,6 +37,7 @@ pub const TARGETS: [(&str, Property); 14] = [
     ("region", region::holds),
     ("retry_after", retry_after::holds),
     ("sign", sign::holds),
+    ("tar_reader", tar_reader::holds),
     ("uri", uri::holds),
     ("xml_complete", xml_complete::holds),
     ("xml_error", xml_error::holds),
