@@ -31,6 +31,7 @@ pub mod report;
 mod river;
 pub mod seek;
 pub mod select;
+pub mod slices;
 pub mod slots;
 pub mod source;
 pub mod stored;

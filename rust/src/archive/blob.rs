@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 
 /// The most that a frame may decode to.
 pub const MAX_CONTENT: u64 = 64 << 20;
-/// The largest window that is decoded, as a power of two.
-const WINDOW_LOG: u32 = 23;
+/// The largest window that is decoded.
+const MAX_WINDOW: u64 = 8 << 20;
 
 /// Decodes frames; one for each thread.
 pub struct Decoder {
@@ -24,10 +24,7 @@ pub struct Decoder {
 
 impl Decoder {
     pub fn new() -> Result<Self> {
-        let mut context = DCtx::try_create().ok_or_else(Error::no_memory)?;
-        let bounded = context.set_parameter(zstd_safe::DParameter::WindowLogMax(WINDOW_LOG));
-        bounded.map_err(crate::archive::classify::codec)?;
-        Ok(Self { context, last: None })
+        Ok(Self { context: DCtx::try_create().ok_or_else(Error::no_memory)?, last: None })
     }
 
     /// The original bytes of a slice, of the bytes of its blob.
@@ -71,7 +68,8 @@ impl Decoder {
     pub fn decode(&mut self, blob: &[u8], len: u64, content: &mut Vec<u8>) -> Result<()> {
         let size = zstd_safe::get_frame_content_size(blob).ok().flatten();
         let whole = zstd_safe::find_frame_compressed_size(blob).ok();
-        if size != Some(len) || len > MAX_CONTENT || whole != Some(blob.len()) {
+        let fits = window(blob).is_some_and(|window| window <= MAX_WINDOW);
+        if size != Some(len) || len > MAX_CONTENT || whole != Some(blob.len()) || !fits {
             return Err(damaged("a frame is not what the index says"));
         }
         content.clear();
@@ -86,6 +84,17 @@ impl Decoder {
             }
         }
     }
+}
+
+/// How large a window a frame asks for; of one segment, that is its content.
+fn window(frame: &[u8]) -> Option<u64> {
+    let descriptor = *frame.get(4)?;
+    if descriptor & 0x20 != 0 {
+        return zstd_safe::get_frame_content_size(frame).ok().flatten();
+    }
+    let byte = u64::from(*frame.get(5)?);
+    let base = 1_u64 << (10 + (byte >> 3));
+    Some(base + base / 8 * (byte & 7))
 }
 
 /// That these are the bytes that were packed.

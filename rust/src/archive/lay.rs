@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use crate::archive::classify::{Classifier, Hints};
 use crate::archive::entry::{Entry, Kind};
@@ -112,10 +112,16 @@ impl<'a> Reader<'a> {
                 self.tally.failed(&entry.name, Error::new(ErrorKind::Archive, text))?;
                 continue;
             }
+            if entry.kind == Kind::HardLink {
+                entry.size = self.tally.size_of(&entry.link).unwrap_or(entry.size);
+            }
             let room = self.sizes.run().saturating_sub(spent + 1024);
             match self.read_small(&mut entry, room, to) {
                 Ok((header, is_stored)) => {
                     spent += 1024 + entry.data_len();
+                    if entry.size != planned.size && entry.kind == Kind::File {
+                        self.tally.resized(&entry.name, entry.size);
+                    }
                     cutter.add(entry, start, header, is_stored);
                 }
                 Err(error) if is_of_entry(&error) => {
@@ -169,8 +175,10 @@ impl<'a> Reader<'a> {
                 let opened = self.open_big(file);
                 let mut failure = None;
                 let content = file.content.get_or_init(|| opened.map_err(|error| failure = Some(error)).ok()).clone();
-                if let Some(error) = failure {
-                    self.tally.failed(&file.entry.name, error)?;
+                match failure {
+                    Some(error) if !is_of_entry(&error) => return Err(error),
+                    Some(error) => self.tally.failed(&file.entry.name, error)?,
+                    None => {}
                 }
                 content
             }
@@ -230,6 +238,7 @@ impl<'a> Reader<'a> {
         let data = to.grow(len)?;
         let (got, failure) = match read_full(content, offset, data) {
             Ok(got) => (got, (got < len).then(|| changed("it has become shorter"))),
+            Err(error) if !is_of_entry(&error) => return Err(error),
             Err(error) => (0, Some(error)),
         };
         data[got..].fill(0);
@@ -237,12 +246,21 @@ impl<'a> Reader<'a> {
             flags |= row_flag::INCOMPLETE;
             self.spoil(file, error)?;
         }
+        if file.unread.fetch_sub(1, SeqCst) == 1 && !file.is_spoilt.load(SeqCst) {
+            // All of it has been read, by whichever readers.
+            let wrong = match content.is_unchanged() {
+                Ok(true) => None,
+                Ok(false) => Some(changed("it was changed while it was read")),
+                Err(error) if !is_of_entry(&error) => return Err(error),
+                Err(error) => Some(error),
+            };
+            if let Some(error) = wrong {
+                flags |= row_flag::CHANGED;
+                self.spoil(file, error)?;
+            }
+        }
         let mut pieces = vec![Piece::Data(len)];
         if is_last {
-            if flags == 0 && !content.is_unchanged()? {
-                flags |= row_flag::CHANGED;
-                self.spoil(file, changed("it was changed while it was read"))?;
-            }
             let padding = tar::padding(file.entry.size);
             to.zeros(padding)?;
             pieces.push(Piece::Frame(padding));

@@ -117,7 +117,7 @@ fn of_tar(size: u64, tail: &[u8]) -> Result<Option<Found>> {
         is_zstd: false,
         manifest: parsed.manifest_offset..end,
         footer: start..start + footer::LEN as u64,
-        index_len: parsed.index_len + tar::BLOCK as u64,
+        index_len: parsed.index_len.saturating_add(tar::BLOCK as u64),
     }))
 }
 
@@ -148,7 +148,7 @@ fn check(
     let footer_bytes: [u8; footer::LEN] = bytes.try_into().map_err(|_| damaged("its footer is cut off"))?;
     let footer = Footer::decode(&footer_bytes)?;
     let places = footer.manifest_offset == found.manifest.start
-        && footer.manifest_offset + footer.manifest_len == found.manifest.end
+        && footer.manifest_offset.checked_add(footer.manifest_len) == Some(found.manifest.end)
         && footer.data_end <= found.manifest.start;
     if !places {
         return Err(damaged("its footer and its table of frames contradict each other"));
@@ -193,7 +193,8 @@ fn empty_index(
 
 /// The index that the footer names is the last of the manifest.
 fn check_last(manifest: &Manifest, footer: &Footer) -> Result<()> {
-    let rows: u64 = manifest.parts.iter().flat_map(|part| &part.batches).map(|batch| batch.rows).sum();
+    let rows: u64 =
+        manifest.parts.iter().flat_map(|part| &part.batches).fold(0, |sum: u64, batch| sum.saturating_add(batch.rows));
     let is_last =
         manifest.parts.last().is_none_or(|part| (part.offset, part.len) == (footer.index_offset, footer.index_len));
     let before_data = manifest.parts.first().is_none_or(|part| part.offset >= footer.data_end);

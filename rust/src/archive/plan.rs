@@ -4,7 +4,7 @@
 //! entries as long as they fit, or two slices of a big file.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, OnceLock};
 
 use crate::archive::entry::{Entry, Kind};
@@ -32,6 +32,8 @@ pub struct BigFile {
     pub is_stored: OnceLock<bool>,
     /// Something of it is missing or was changed.
     pub is_spoilt: AtomicBool,
+    /// Slices that nobody has read yet: whoever reads the last one looks whether the file was changed meanwhile.
+    pub unread: AtomicU32,
 }
 
 impl BigFile {
@@ -91,7 +93,9 @@ impl<'a> Planner<'a> {
             }
             if is_big {
                 self.check_slices(&entry)?;
+                let slices = entry.size.div_ceil(self.slice_size) as u32;
                 let file = BigFile {
+                    unread: AtomicU32::new(slices),
                     entry: Arc::new(entry),
                     content: OnceLock::new(),
                     is_stored: OnceLock::new(),

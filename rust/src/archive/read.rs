@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_schema::SchemaRef;
 
-use crate::archive::blob::{Decoder, check_claims, named};
+use crate::archive::blob::{Decoder, check_claims};
 use crate::archive::entry::Kind;
 use crate::archive::index::{Batch, BatchPlace, Row, row_flag};
 use crate::archive::manifest::SubIndexPlace;
 use crate::archive::open::{End, Opened, foreign, index_bytes, open};
 use crate::archive::ranges::{Pieces, Ranges, damaged, merge};
+use crate::archive::slices::check_slices;
 use crate::archive::{footer, stored};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -241,6 +242,9 @@ impl Archive {
         // Slices follow one another in the object; a few are fetched at a time.
         for group in touched.chunks(GROUP) {
             let asked: Vec<Range<u64>> = group.iter().map(|row| blob(row)).collect();
+            if !asked.is_sorted_by_key(|range| range.start) {
+                return Err(damaged("the slices of a file are out of order"));
+            }
             let (merged, holder) = merge(&asked, GAP, MOST);
             let came = self.ranges.read(&merged)?;
             for (row, holder) in group.iter().zip(holder) {
@@ -360,8 +364,10 @@ pub fn blob(row: &Row) -> Range<u64> {
 
 /// A range out of the bytes of a larger one.
 pub fn part_of<'a>(bytes: &'a [u8], all: &Range<u64>, part: &Range<u64>) -> Result<&'a [u8]> {
-    let (from, to) = ((part.start - all.start) as usize, (part.end - all.start) as usize);
-    bytes.get(from..to).ok_or_else(|| damaged("it is cut off"))
+    let from = part.start.checked_sub(all.start).and_then(|at| usize::try_from(at).ok());
+    let to = part.end.checked_sub(all.start).and_then(|at| usize::try_from(at).ok());
+    let bytes = from.zip(to).and_then(|(from, to)| bytes.get(from..to));
+    bytes.ok_or_else(|| damaged("it is cut off"))
 }
 
 /// The first of `len` for which `is_before` no longer holds.
@@ -381,19 +387,6 @@ fn check_order(batch: &Batch, place: &BatchPlace) -> Result<()> {
     let key = |row: usize| (names(row), batch.is_current(row), batch.seq(row));
     let sorted = (1..len).all(|row| key(row - 1) < key(row) || !batch.is_current(row));
     if ends && sorted { Ok(()) } else { Err(damaged("the rows of its index are out of order")) }
-}
-
-/// The slices of one file follow one another without gaps.
-pub fn check_slices(rows: &[Row]) -> Result<()> {
-    let Some(last) = rows.last() else { return Ok(()) };
-    let mut at = 0;
-    for (seq, row) in (0..).zip(rows) {
-        if row.seq != seq || row.file_offset != at || row.entry.kind != last.entry.kind {
-            return Err(named(damaged("its slices have gaps"), row));
-        }
-        at += row.len;
-    }
-    if at == last.entry.data_len() { Ok(()) } else { Err(named(damaged("its slices have gaps"), last)) }
 }
 
 fn absent(name: &[u8], why: &str) -> Error {

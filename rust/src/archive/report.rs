@@ -1,6 +1,6 @@
 //! What packing leaves to tell: true counts, what was skipped, what failed.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -46,6 +46,8 @@ pub struct Tally {
     /// Names that are not in the archive, though something may link to them.
     absent: Mutex<HashSet<Vec<u8>>>,
     has_absent: AtomicBool,
+    /// Files that had another size when they were read than when they were found, for what links to them.
+    resized: Mutex<HashMap<Vec<u8>, u64>>,
     skipped: Mutex<BTreeMap<&'static str, u64>>,
 }
 
@@ -56,6 +58,7 @@ impl Tally {
             failures: Mutex::default(),
             absent: Mutex::default(),
             has_absent: AtomicBool::new(false),
+            resized: Mutex::default(),
             skipped: Mutex::default(),
         }
     }
@@ -92,6 +95,15 @@ impl Tally {
 
     pub fn is_absent(&self, name: &[u8]) -> bool {
         self.has_absent() && self.absent.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    pub fn resized(&self, name: &[u8], size: u64) {
+        self.resized.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_vec(), size);
+    }
+
+    /// The size that a file turned out to have, if that is another than it was found with.
+    pub fn size_of(&self, name: &[u8]) -> Option<u64> {
+        self.resized.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 
     /// Adds what was counted to a report; failures in order of their names.

@@ -71,19 +71,23 @@ impl<'a> River<'a> {
         let (to_sequence, done) = unbounded();
         let (to_finalize, rows) = bounded(ROWS_AHEAD);
         let finalizer = start(scope, "s3z-index", self.stop, move || self.finalize(&rows))?;
-        start(scope, "s3z-plan", self.stop, move || self.plan(&to_read))?;
+        let mut threads = vec![start(scope, "s3z-plan", self.stop, move || self.plan(&to_read))?];
         for _ in 0..self.options.readers {
             let (runs, to_work) = (runs.clone(), to_work.clone());
-            start(scope, "s3z-read", self.stop, move || self.read(&runs, &to_work))?;
+            threads.push(start(scope, "s3z-read", self.stop, move || self.read(&runs, &to_work))?);
         }
         drop((runs, to_work));
         for _ in 0..workers {
             let (jobs, to_sequence) = (jobs.clone(), to_sequence.clone());
-            start(scope, "s3z-pack", self.stop, move || self.work(&jobs, &to_sequence))?;
+            threads.push(start(scope, "s3z-pack", self.stop, move || self.work(&jobs, &to_sequence))?);
         }
         drop((jobs, to_sequence));
         let end = self.sequence(&done, &to_finalize, sink).map_err(|error| self.stop.fail(error));
         drop(to_finalize);
+        // What is not joined here would panic once more at the end of the scope.
+        for thread in threads {
+            join(thread);
+        }
         let tail = join(finalizer);
         end.ok().zip(tail).map(|(end, tail)| (tail, end)).ok_or_else(Error::cancelled)
     }

@@ -1,7 +1,7 @@
 //! The leaf as a whole, in memory: sources that fail in all ways, sinks that do, archives made by liars.
 //!
-//! `made` has trees, `memory` what stands for disks and stores, `liar` writes an index of any rows. What a test finds wrong
-//! is a defect of the leaf unless its name says otherwise.
+//! `made` has trees, `memory` what stands for disks and stores, `liar` writes an index of any rows. What a test finds
+//! wrong is a defect of the leaf, not of its source.
 
 mod changing;
 mod damage;

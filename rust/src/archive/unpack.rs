@@ -19,6 +19,7 @@ use crate::archive::index::{Row, row_flag};
 use crate::archive::ranges::damaged;
 use crate::archive::read::{Archive, blob, part_of};
 use crate::archive::select::{Chosen, Selection};
+use crate::archive::slices::Slices;
 use crate::archive::threads::{Stop, join, start};
 use crate::archive::tree::{BigFile, Done, Tree, TreeOptions};
 use crate::archive::unpack_report::{UnpackReport, UnpackTally};
@@ -125,6 +126,7 @@ struct Survey {
 /// Looks at every row that is selected, and refuses everything before anything is written.
 fn survey(archive: &Archive, options: &UnpackOptions, stop: &Stop) -> Result<Survey> {
     let (mut survey, mut chosen) = (Survey::default(), Chosen::of_sorted(&options.selection));
+    let mut slices = Slices::default();
     let opened = archive.opened();
     let numbers = archive.batches_of_prefix(&options.selection.prefix);
     for number in numbers.clone() {
@@ -136,6 +138,7 @@ fn survey(archive: &Archive, options: &UnpackOptions, stop: &Stop) -> Result<Sur
             }
             let row = batch.row(at)?;
             check_claims(&row, opened.footer.data_end, opened.is_zstd)?;
+            slices.push(&row)?;
             survey.bytes += row.len;
             survey.has_hard_links |= row.entry.kind == Kind::HardLink;
             if row.seq == 0 {
@@ -145,6 +148,7 @@ fn survey(archive: &Archive, options: &UnpackOptions, stop: &Stop) -> Result<Sur
             options.selection.check(survey.entries, survey.bytes, opened.size)?;
         }
     }
+    slices.finish()?;
     survey.missing = chosen.missing();
     Ok(survey)
 }

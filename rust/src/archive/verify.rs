@@ -246,7 +246,7 @@ fn unit_of_frame(
         unit.rows.extend(rows.next(report)?);
     }
     if unit.rows.is_empty() {
-        let is_headed = |row: &&Row| row.seq == 0 && row.blob_offset == end && row.len > 0;
+        let is_headed = |row: &&Row| row.seq == 0 && row.blob_offset >= end && row.len > 0 && row.len < row.entry.size;
         unit.heads = rows.peek(report)?.filter(is_headed).cloned();
     }
     Ok(unit)

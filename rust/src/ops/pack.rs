@@ -123,7 +123,7 @@ pub async fn pack(
         let _ = ended.send(outcome);
     });
     if let Err(error) = river {
-        target.abort(cancel).await;
+        target.abort().await;
         return Err(error);
     }
     let moved = move_blocks(&mut blocks, &mut target, cancel).await;
@@ -136,12 +136,12 @@ pub async fn pack(
     let packed = (&mut end).await.unwrap_or_else(lost);
     match packed {
         Ok(_) if cancel.is_set() => {
-            target.abort(cancel).await;
+            target.abort().await;
             Err(Error::cancelled())
         }
-        Ok(report) => Ok(Packed { stored: target.finish().await?, report }),
+        Ok(report) => Ok(Packed { stored: target.finish(cancel).await?, report }),
         Err(error) => {
-            target.abort(cancel).await;
+            target.abort().await;
             Err(error)
         }
     }
@@ -232,7 +232,8 @@ impl PackSink for Queue {
 }
 
 enum Target {
-    Stored(Sink),
+    /// And what stops the requests of it.
+    Stored(Sink, Cancel),
     Pipe(PipeWriter),
 }
 
@@ -248,14 +249,15 @@ impl Target {
                 let transfer = &engine.client.config().transfer;
                 let own = TransferConfig { memory_limit: memory, ..transfer.clone() };
                 let engine = Engine { scheduler: Arc::new(Scheduler::new(&own)), ..engine.clone() };
-                // Its own switch: it ends by `abort` or `finish`, in that order of ours.
-                let (writer, sender) = ObjectWriter::open(&engine, put.clone(), Arc::default(), Cancel::default())?;
+                // Its own switch: it ends when the threads have ended, and not before.
+                let cancel = Cancel::default();
+                let (writer, sender) = ObjectWriter::open(&engine, put.clone(), Arc::default(), cancel.clone())?;
                 spawn_sender(sender);
-                Ok(Self::Stored(Sink::Object(Box::new(writer))))
+                Ok(Self::Stored(Sink::Object(Box::new(writer)), cancel))
             }
             PackTarget::File(file) => {
                 let writer = LocalWriter::open(engine, file.clone(), Arc::default()).await?;
-                Ok(Self::Stored(Sink::File(Box::new(writer))))
+                Ok(Self::Stored(Sink::File(Box::new(writer)), Cancel::default()))
             }
             PackTarget::Pipe(number, name) => Ok(Self::Pipe(cat::open(*number, name.clone()).await?)),
         }
@@ -263,22 +265,33 @@ impl Target {
 
     async fn write(&mut self, bytes: Bytes) -> Result<()> {
         match self {
-            Self::Stored(sink) => sink.write_copied(&bytes).await,
+            Self::Stored(sink, _) => sink.write_copied(&bytes).await,
             Self::Pipe(pipe) => pipe.write(bytes).await,
         }
     }
 
-    async fn finish(self) -> Result<Option<TransferReport>> {
+    async fn finish(self, cancel: &Cancel) -> Result<Option<TransferReport>> {
         match self {
-            Self::Stored(sink) => sink.finish().await.map(Some),
+            Self::Stored(sink, own) => {
+                let finish = sink.finish();
+                tokio::pin!(finish);
+                tokio::select! {
+                    biased;
+                    done = &mut finish => done.map(Some),
+                    () = cancel.cancelled() => {
+                        own.trigger();
+                        finish.await.map(Some)
+                    }
+                }
+            }
             Self::Pipe(pipe) => pipe.finish().await.map(|()| None),
         }
     }
 
     /// What failed before is what is told.
-    async fn abort(self, cancel: &Cancel) {
+    async fn abort(self) {
         match self {
-            Self::Stored(sink) => drop(sink.abort(cancel).await),
+            Self::Stored(sink, cancel) => drop(sink.abort(&cancel).await),
             Self::Pipe(pipe) => pipe.stop().await,
         }
     }

@@ -1,5 +1,6 @@
-//! Archives: opened, listed, looked up, read and verified; as they are, and with all hashes made right, which no mutation hits
-//! by chance. Every error has a type, what is read has its hash, and what `verify` finds nothing wrong with keeps the rules.
+//! Archives: opened, listed, looked up, read and verified; as they are, and with all hashes made right, which no
+//! mutation hits by chance. Every error has a type, what is read has its hash, and what `verify` finds nothing wrong
+//! with keeps the rules.
 
 use std::ops::Range;
 use std::sync::Arc;

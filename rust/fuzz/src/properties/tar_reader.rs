@@ -1,5 +1,5 @@
-//! Tar streams of strangers: however the reads are cut, the same members come; data is where the stream has it, and after an
-//! error there is nothing more.
+//! Tar streams of strangers: however the reads are cut, the same members come; data is where the stream has it, and
+//! after an error there is nothing more.
 
 use std::io::{Cursor, Read};
 
@@ -35,7 +35,7 @@ fn read(bytes: &[u8], step: usize) -> (Vec<(Member, Vec<u8>)>, bool) {
         match reader.next() {
             Ok(Some(member)) => {
                 let start = reader.offset();
-                assert!(start % BLOCK == 0 && start <= bytes.len() as u64);
+                assert!(start.is_multiple_of(BLOCK) && start <= bytes.len() as u64);
                 let data = read_data(&mut reader, step);
                 assert!(bytes[start as usize..].starts_with(&data), "data is where the stream has it");
                 members.push((member, data));

@@ -25,6 +25,9 @@ pub const MAX_ROWS: i64 = 65_536;
 const MAX_BATCH: i64 = 64 << 20;
 /// The most that the description of a message may take.
 const MAX_DESCRIPTION: usize = 16 << 20;
+/// The most original bytes of one slice, and the end of anything.
+const MAX_SLICE: u64 = crate::archive::blob::MAX_CONTENT;
+const MAX_PLACE: u64 = 1 << 62;
 const MARK: [u8; 4] = [0xFF; 4];
 const MAGIC: &[u8] = b"ARROW1";
 
@@ -190,14 +193,21 @@ impl Batch {
             link: link.to_vec(),
             xattrs: self.xattrs(row),
         };
+        let (len, file_offset) = (self.u64("uncompressed_size", row), self.u64("fdata_offset", row));
+        let (blob_offset, blob_size) = (self.u64("blob_offset", row), self.u64("blob_size", row));
+        // Whatever adds these later may do so without another look.
+        let fits = |start: u64, len: u64| start.checked_add(len).is_some_and(|end| end <= MAX_PLACE);
+        if len > MAX_SLICE || !fits(file_offset, len) || !fits(blob_offset, blob_size) || entry.size > MAX_PLACE {
+            return Err(damaged("a row claims what cannot be"));
+        }
         Ok(Row {
             entry: Arc::new(entry),
             seq: self.seq(row),
-            file_offset: self.u64("fdata_offset", row),
-            len: self.u64("uncompressed_size", row),
+            file_offset,
+            len,
             compressed: self.0.column_by_name("compressed").is_some_and(|column| column.as_boolean().value(row)),
-            blob_offset: self.u64("blob_offset", row),
-            blob_size: self.u64("blob_size", row),
+            blob_offset,
+            blob_size,
             checksum: self.hash("checksum", row),
             blob_raw_size: self.u32("blob_raw_size", row),
             inner_offset: self.u32("inner_offset", row),

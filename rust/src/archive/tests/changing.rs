@@ -137,7 +137,13 @@ fn spoilt(trouble: Trouble, flags: [u16; 4], expected: &[u8]) {
             assert_eq!(footer & (flag::DETERMINISTIC | flag::INCOMPLETE), flag::INCOMPLETE);
             assert!(archive.has_incomplete());
             let rows = archive.find(b"m").unwrap();
-            assert_eq!(rows.iter().map(|row| row.flags).collect::<Vec<_>>(), flags);
+            let (mut found, mut wanted) = (rows.iter().map(|row| row.flags).collect::<Vec<_>>(), flags);
+            if wanted.contains(&row_flag::CHANGED) {
+                // Whichever slice is read last has the mark.
+                found.sort_unstable();
+                wanted.sort_unstable();
+            }
+            assert_eq!(found, wanted);
             assert_eq!(verified(&archive, 2).unwrap().problems, [], "it is what it says");
             refused_unless_asked(&archive, expected);
         }

@@ -9,8 +9,8 @@ use crate::archive::pack::PackOptions;
 use crate::archive::source::{Content, Found, Source};
 use crate::error::{ErrorKind, Result};
 
-/// A file that is written to at the worst moment: its first slice is read late, after somebody has looked whether it has
-/// changed; or, if nobody looks before, after a while.
+/// A file that is written to at the worst moment: its first slice is read late, after somebody has looked whether it
+/// has changed; or, if nobody looks before, after a while.
 #[derive(Default)]
 struct Late {
     /// Whether it was looked at, and whether it has changed.
