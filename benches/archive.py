@@ -77,8 +77,9 @@ def measure(source: Path, scratch: Path, rounds: int) -> dict[str, dict[str, flo
         commands["tar | pixz -1"] = f"tar -C '{source}' -cf - . | pixz -1 -o '{pixz}'"
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     seconds |= {"calibrate, 1 thread": [], "calibrate, all threads": []}
-    for _ in range(rounds):
-        for name, command in commands.items():
+    for number in range(rounds):
+        # Whoever comes after the other gets memory that is warm: every second round goes backwards, but for the first.
+        for name, command in list(commands.items())[:: -1 if number % 2 else 1]:
             shutil.rmtree(out, ignore_errors=True)
             began = time.perf_counter()
             subprocess.run(command, shell=isinstance(command, str), check=True)
@@ -99,8 +100,8 @@ def calibrate(source: Path, threads: int) -> float:
     """Seconds of the work alone."""
     command = [S3Z, "--json", "--numworkers", str(threads), "pack", "--calibrate", f"{source}/"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    line = next(line for line in (done.stdout + done.stderr).splitlines() if '"seconds"' in line)
-    return float(json.loads(line)["seconds"])
+    records = [json.loads(line) for line in (done.stdout + done.stderr).splitlines() if '"workers"' in line]
+    return float(next(record["seconds"] for record in records if record["workers"] == threads))
 
 
 def show(name: str, rows: dict[str, dict[str, float]]) -> None:
