@@ -68,6 +68,7 @@ def measure(source: Path, scratch: Path, rounds: int) -> dict[str, dict[str, flo
     ours, peer, pixz, out = scratch / "a.tar.zst", scratch / "b.tar.zst", scratch / "c.tpxz", scratch / "out"
     commands = {
         "s3z pack": [S3Z, "-q", "pack", f"{source}/", ours],
+        "s3z pack to null": f"'{S3Z}' -q pack '{source}/' - > /dev/null",
         "s3z pack, 1 worker": [S3Z, "-q", "--numworkers", "1", "pack", f"{source}/", ours],
         "tar | zstd -3 -T0": f"tar -C '{source}' -cf - . | zstd -3 -T0 -q -f -o '{peer}'",
         "s3z unpack": [S3Z, "-q", "unpack", ours, out],
@@ -107,7 +108,8 @@ def calibrate(source: Path, threads: int) -> float:
 def show(name: str, rows: dict[str, dict[str, float]]) -> None:
     """Prints the medians, each beside what it is compared with."""
     against = {
-        "s3z pack": ("tar | zstd -3 -T0", "calibrate, all threads", "tar | pixz -1"),
+        "s3z pack": ("tar | zstd -3 -T0", "s3z pack, 1 worker", "tar | pixz -1"),
+        "s3z pack to null": ("calibrate, all threads",),
         "s3z unpack": ("zstd -dc | tar x",),
     }
     print(f"\n{name}")
