@@ -1,7 +1,6 @@
 //! Opening an archive by its end: the footer, its root, the manifest, with one request or two.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 
@@ -131,7 +130,7 @@ fn fetch(ranges: &dyn Ranges, pieces: &Pieces, range: Range<u64>) -> Result<()> 
     if range.end - range.start > manifest::MAX_LEN + (64 << 20) {
         return Err(damaged("its manifest is longer than 1 GiB"));
     }
-    let came = ranges.read(std::slice::from_ref(&range))?.into_iter().next().unwrap_or_default();
+    let came = ranges.one(range.clone())?;
     if came.len() as u64 != range.end - range.start {
         return Err(damaged("it is cut off"));
     }
@@ -232,9 +231,4 @@ pub fn index_bytes(ranges: &dyn Ranges, pieces: &Pieces, range: &Range<u64>) -> 
 /// Nothing was found that could be an archive of ours.
 pub fn foreign() -> Error {
     Error::new(ErrorKind::Archive, "this is no s3z archive: it has no s3z footer")
-}
-
-#[expect(dead_code, reason = "keeps the compiler's word that an archive may be shared between threads")]
-fn shared(opened: Arc<Opened>) -> impl Send + Sync {
-    opened
 }

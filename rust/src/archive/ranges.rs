@@ -1,6 +1,7 @@
 //! An archive as bytes somewhere: what reading needs of a file or an object.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -12,6 +13,11 @@ pub trait Ranges: Send + Sync {
 
     /// The bytes of each range, in the order asked; several are fetched at the same time.
     fn read(&self, ranges: &[Range<u64>]) -> Result<Vec<Vec<u8>>>;
+
+    /// The bytes of one range.
+    fn one(&self, range: Range<u64>) -> Result<Vec<u8>> {
+        Ok(self.read(&[range])?.into_iter().next().unwrap_or_default())
+    }
 }
 
 /// More of an index than this is not kept; what is asked for again is fetched again.
@@ -19,12 +25,21 @@ const KEPT: usize = 256 << 20;
 
 /// Pieces of an archive that are at hand: never of its data.
 #[derive(Default)]
-pub struct Pieces(Mutex<Vec<(u64, Arc<Vec<u8>>)>>);
+pub struct Pieces {
+    all: Mutex<Vec<(u64, Arc<Vec<u8>>)>>,
+    added: AtomicU64,
+}
 
 impl Pieces {
+    /// How often something was added.
+    pub fn added(&self) -> u64 {
+        self.added.load(Relaxed)
+    }
+
     pub fn add(&self, at: u64, bytes: Vec<u8>) {
-        let mut pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pieces = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let end = at + bytes.len() as u64;
+        self.added.fetch_add(1, Relaxed);
         // What the new piece covers is not kept twice.
         pieces.retain(|(start, old)| *start < at || start + old.len() as u64 > end);
         pieces.push((at, Arc::new(bytes)));
@@ -36,7 +51,7 @@ impl Pieces {
     }
 
     pub fn get(&self, range: &Range<u64>) -> Option<Vec<u8>> {
-        let pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pieces = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         pieces.iter().find_map(|(start, bytes)| {
             let from = usize::try_from(range.start.checked_sub(*start)?).ok()?;
             let to = usize::try_from(range.end - start).ok()?;
@@ -46,13 +61,13 @@ impl Pieces {
 
     /// Whether all of a range is at hand.
     pub fn has(&self, range: &Range<u64>) -> bool {
-        let pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pieces = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         pieces.iter().any(|(start, bytes)| *start <= range.start && range.end <= start + bytes.len() as u64)
     }
 
     /// All of them, in order of their places.
     pub fn all(&self) -> Vec<(u64, Arc<Vec<u8>>)> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner).clone();
         all.sort_by_key(|(start, _)| *start);
         all
     }

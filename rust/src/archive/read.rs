@@ -284,7 +284,7 @@ impl Archive {
 
     /// The bytes of one range.
     pub fn one(&self, range: Range<u64>) -> Result<Vec<u8>> {
-        Ok(self.ranges.read(&[range])?.into_iter().next().unwrap_or_default())
+        self.ranges.one(range)
     }
 
     /// Whole files in the order asked; frames that several need are fetched and decoded once.

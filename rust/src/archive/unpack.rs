@@ -219,10 +219,7 @@ impl Unpacking<'_> {
         while let Some(job) = self.stop.receive(jobs)? {
             let bytes = match job.range.is_empty() {
                 true => Vec::new(),
-                false => {
-                    let came = self.archive.ranges().read(std::slice::from_ref(&job.range))?;
-                    came.into_iter().next().unwrap_or_default()
-                }
+                false => self.archive.one(job.range.clone())?,
             };
             for row in &job.rows {
                 self.stop.check()?;

@@ -295,8 +295,7 @@ fn work(
         let mut report = VerifyReport::default();
         let mut crc = 0;
         if is_wanted {
-            let range = std::slice::from_ref(&job.range);
-            let bytes = archive.ranges().read(range)?.into_iter().next().unwrap_or_default();
+            let bytes = archive.one(job.range.clone())?;
             crc = checksum(Algorithm::Crc64Nvme, &bytes);
             for unit in job.units.iter().filter(|unit| unit.is_checked) {
                 stop.check()?;

@@ -8,7 +8,7 @@ mod cache;
 pub mod ranges;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::oneshot;
@@ -53,6 +53,8 @@ pub struct Version {
     pub archive: Archive,
     pub object: Option<Arc<ObjectRanges>>,
     pieces: Arc<Pieces>,
+    /// How much of the pieces is in the cache, as `Pieces::added` counts.
+    kept: AtomicU64,
     /// Nothing but the cache has said so far that there is this version.
     unproved: AtomicBool,
 }
@@ -88,11 +90,11 @@ impl OpenArchive {
                 let fresh = Arc::new(fresh);
                 *self.now.write().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
                 let outcome = Self::attempt(fresh, cancel, work).await;
-                self.keep();
+                self.keep().await;
                 outcome
             }
             outcome => {
-                self.keep();
+                self.keep().await;
                 outcome
             }
         }
@@ -133,12 +135,19 @@ impl OpenArchive {
     }
 
     /// Notes what was learnt; a cache that cannot be written is none.
-    fn keep(&self) {
+    async fn keep(&self) {
         let (Some(directory), version) = (&self.request.cache, self.now()) else { return };
-        if let (ArchivePlace::Object(object), Some(ranges)) = (&self.request.place, &version.object) {
-            let size = version.archive.opened().size;
-            Cache::of(directory, &self.engine, object).store(ranges.etag().as_deref(), size, &version.pieces);
+        let (ArchivePlace::Object(object), Some(ranges)) = (&self.request.place, &version.object) else { return };
+        let added = version.pieces.added();
+        if version.kept.swap(added, SeqCst) == added {
+            return;
         }
+        let (cache, etag) = (Cache::of(directory, &self.engine, object), ranges.etag());
+        let store = move || {
+            cache.store(etag.as_deref(), version.archive.opened().size, &version.pieces);
+            Ok(())
+        };
+        let _ = self.engine.lanes.pick().call(store).await;
     }
 }
 
@@ -165,7 +174,13 @@ async fn version(
         }
         ArchivePlace::Object(object) => {
             let cache = request.cache.as_ref().filter(|_| may_use_cache);
-            let kept = cache.and_then(|directory| Cache::of(directory, engine, object).load(&pieces));
+            let kept = match cache.map(|directory| Cache::of(directory, engine, object)) {
+                Some(cache) => {
+                    let to = pieces.clone();
+                    engine.lanes.pick().call(move || Ok(cache.load(&to))).await?
+                }
+                None => None,
+            };
             let kept = kept.filter(|etag| request.etag.as_ref().is_none_or(|wanted| wanted == etag));
             let etag = request.etag.clone().or(kept);
             let object = Arc::new(ObjectRanges::new(engine.clone(), object.clone(), etag));
@@ -174,13 +189,14 @@ async fn version(
         }
     };
     let unproved = AtomicBool::new(!pieces.all().is_empty());
+    let kept = AtomicU64::new(pieces.added());
     let shared = pieces.clone();
     let opened = on_thread("s3z-archive", {
         let ranges = ranges.clone();
         move || Archive::open(ranges, shared, root, whole_index)
     });
     match opened.await {
-        Ok(archive) => Ok(Version { archive, object, pieces, unproved }),
+        Ok(archive) => Ok(Version { archive, object, pieces, kept, unproved }),
         Err(error) if unproved.load(SeqCst) && error.kind() != ErrorKind::Cancelled => {
             // What the cache holds leads nowhere.
             Box::pin(version(engine, request, (whole_index, false), cancel)).await

@@ -233,9 +233,7 @@ struct Forward {
 impl Read for Forward {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         let len = (self.file.size() - self.at).min(to.len() as u64);
-        let range = self.at..self.at + len;
-        let bytes = self.file.read(std::slice::from_ref(&range)).map_err(io::Error::other)?;
-        let bytes = bytes.into_iter().next().unwrap_or_default();
+        let bytes = self.file.one(self.at..self.at + len).map_err(io::Error::other)?;
         to[..bytes.len()].copy_from_slice(&bytes);
         self.at += len;
         Ok(bytes.len())

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rustix::fs::{Mode, OFlags};
@@ -24,13 +24,13 @@ const MAX_FILE: u64 = 64 << 20;
 /// All files together; the oldest go first.
 const MAX_ALL: u64 = 512 << 20;
 
-pub struct Cache<'a> {
-    directory: &'a Path,
+pub struct Cache {
+    directory: PathBuf,
     name: OsString,
 }
 
-impl<'a> Cache<'a> {
-    pub fn of(directory: &'a Path, engine: &Engine, object: &ObjectRef) -> Self {
+impl Cache {
+    pub fn of(directory: &Path, engine: &Engine, object: &ObjectRef) -> Self {
         let mut hasher = blake3::Hasher::new();
         let version = object.version_id.as_deref().unwrap_or_default();
         let config = engine.client.config();
@@ -39,12 +39,12 @@ impl<'a> Cache<'a> {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
         let name = format!("{}.index", hex(&hasher.finalize().as_bytes()[..16]));
-        Self { directory, name: name.into() }
+        Self { directory: directory.to_owned(), name: name.into() }
     }
 
     /// Fills `pieces`, and gives the ETag they are of. Whatever is wrong with the file: there is none.
     pub fn load(&self, pieces: &Pieces) -> Option<String> {
-        let directory = Directory::open(self.directory).ok()?;
+        let directory = Directory::open(&self.directory).ok()?;
         let file = File::from(directory.open_file(&self.name, OFlags::RDONLY).ok()?);
         let len = file.metadata().ok()?.len();
         let mut bytes = Vec::new();
@@ -86,8 +86,8 @@ impl<'a> Cache<'a> {
 
     fn write(&self, bytes: &[u8]) -> Result<()> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let failed = |errno| crate::error::Error::local_errno(self.directory, errno);
-        let (directory, made) = Directory::make(self.directory)?;
+        let failed = |errno| crate::error::Error::local_errno(&self.directory, errno);
+        let (directory, made) = Directory::make(&self.directory)?;
         if made.is_some() {
             rustix::fs::fchmod(&directory, Mode::RWXU).map_err(failed)?;
         }
@@ -108,7 +108,7 @@ impl<'a> Cache<'a> {
 
     /// Keeps the directory within its bound.
     fn trim(&self, directory: &Directory) {
-        let Ok(listed) = std::fs::read_dir(self.directory) else { return };
+        let Ok(listed) = std::fs::read_dir(&self.directory) else { return };
         let mut files: Vec<_> = listed
             .flatten()
             .filter(|entry| entry.file_name().as_encoded_bytes().ends_with(b".index"))

@@ -47,7 +47,7 @@ impl FileRanges {
         self.size
     }
 
-    fn one(&self, range: &Range<u64>) -> Result<Vec<u8>> {
+    fn fetch(&self, range: &Range<u64>) -> Result<Vec<u8>> {
         let len = usize::try_from(range.end - range.start).map_err(|_| Error::no_memory())?;
         if range.end > self.size {
             return Err(damaged("it is cut off"));
@@ -69,11 +69,11 @@ impl FileRanges {
 
 impl Ranges for FileRanges {
     fn tail(&self, len: u64) -> Result<(u64, Vec<u8>)> {
-        Ok((self.size, self.one(&(self.size.saturating_sub(len)..self.size))?))
+        Ok((self.size, self.fetch(&(self.size.saturating_sub(len)..self.size))?))
     }
 
     fn read(&self, ranges: &[Range<u64>]) -> Result<Vec<Vec<u8>>> {
-        ranges.iter().map(|range| self.one(range)).collect()
+        ranges.iter().map(|range| self.fetch(range)).collect()
     }
 }
 
