@@ -110,6 +110,13 @@ impl Error {
         self
     }
 
+    /// The same failure in other words.
+    #[must_use]
+    pub fn saying(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
     /// The system gives this process no more memory (#80). Python sees a `MemoryError`.
     pub fn no_memory() -> Self {
         let errno = rustix::io::Errno::NOMEM.raw_os_error();

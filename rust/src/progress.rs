@@ -22,6 +22,8 @@ pub struct Progress {
     kept: AtomicU64,
     /// The id of a multipart upload that exists at the store and is neither completed nor aborted.
     unfinished: Mutex<Option<String>>,
+    /// The counters of the whole that this is one object of.
+    whole: Option<Arc<Progress>>,
 }
 
 /// What `Progress` said at one moment.
@@ -44,31 +46,47 @@ impl Default for Progress {
             objects_total: AtomicU64::new(1),
             kept: AtomicU64::new(0),
             unfinished: Mutex::default(),
+            whole: None,
         }
     }
 }
 
 impl Progress {
+    /// Of one object among many: its bytes count for the whole, too.
+    pub fn of(whole: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Self { whole: Some(whole.clone()), ..Self::default() })
+    }
+
     pub fn set_total(&self, bytes: u64) {
         self.total.store(bytes, Relaxed);
     }
 
+    /// So many more bytes are to come of the whole.
+    pub fn add_total(&self, bytes: u64) {
+        let known = |now: u64| Some(if now == UNKNOWN { bytes } else { now.saturating_add(bytes) });
+        let _ = self.total.fetch_update(Relaxed, Relaxed, known);
+    }
+
     pub fn add_network(&self, bytes: u64) {
         self.network.fetch_add(bytes, Relaxed);
+        self.whole.iter().for_each(|whole| whole.add_network(bytes));
     }
 
     /// Takes back what a failed attempt had counted.
     pub fn take_back_network(&self, bytes: u64) {
         self.network.fetch_sub(bytes, Relaxed);
+        self.whole.iter().for_each(|whole| whole.take_back_network(bytes));
     }
 
     pub fn add_durable(&self, bytes: u64) {
         self.durable.fetch_add(bytes, Relaxed);
+        self.whole.iter().for_each(|whole| whole.add_durable(bytes));
     }
 
     /// Takes back what will be written once more.
     pub fn take_back_durable(&self, bytes: u64) {
         self.durable.fetch_sub(bytes, Relaxed);
+        self.whole.iter().for_each(|whole| whole.take_back_durable(bytes));
     }
 
     /// Says how much of a transfer that ended early is kept for the next run.
@@ -100,8 +118,11 @@ impl Progress {
 
     /// A transfer that starts over counts from nothing.
     pub fn restart(&self) {
-        self.network.store(0, Relaxed);
-        self.durable.store(0, Relaxed);
+        let (network, durable) = (self.network.swap(0, Relaxed), self.durable.swap(0, Relaxed));
+        if let Some(whole) = &self.whole {
+            whole.take_back_network(network);
+            whole.take_back_durable(durable);
+        }
     }
 
     pub fn snapshot(&self) -> Snapshot {

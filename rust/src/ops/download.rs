@@ -14,6 +14,7 @@ mod verify;
 
 pub(in crate::ops) use deliver::pump;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use crate::config::{DirectIo, check_part_size};
+use crate::confine::Directory;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::discover::Shape;
 use crate::ops::engine::{Engine, unless_late};
@@ -35,6 +37,8 @@ use run::{End, Run};
 pub struct DownloadRequest {
     pub object: ObjectRef,
     pub destination: PathBuf,
+    /// The directory to go into, where it is held open already, and the name there; the path is then for messages.
+    pub beneath: Option<(Arc<Directory>, OsString)>,
     pub if_match: Option<String>,
     pub verify: Verify,
     /// Start over once if the object changes meanwhile (I5); never when the caller pinned a version.
@@ -56,6 +60,7 @@ impl DownloadRequest {
         Self {
             object,
             destination: destination.into(),
+            beneath: None,
             if_match: None,
             verify: Verify::Auto,
             restart_on_change: false,

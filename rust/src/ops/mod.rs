@@ -7,6 +7,7 @@
 pub mod adapt;
 pub mod archive;
 pub mod assemble;
+pub mod batch;
 pub mod cat;
 mod commit;
 pub mod descriptors;

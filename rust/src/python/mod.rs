@@ -4,6 +4,7 @@
 
 mod archive;
 mod arrow;
+mod batch;
 mod client;
 mod convert;
 mod credentials;
@@ -35,6 +36,8 @@ mod _core {
 
     #[pymodule_export]
     use super::archive::{pack, unpack};
+    #[pymodule_export]
+    use super::batch::{Batch, start_batch};
     #[pymodule_export]
     use super::client::Client;
     #[pymodule_export]

@@ -9,6 +9,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{Access, AtFlags, FileType, Mode, Stat};
 use rustix::io::Errno;
@@ -31,11 +32,21 @@ impl Target {
         patiently(PATIENCE, || Self::prepare_once(path, overwrite))
     }
 
+    /// The same for a name in a directory held open, which may share it with others; `path` is for messages.
+    pub fn beneath(directory: &Arc<Directory>, name: &OsStr, path: &Path, overwrite: bool) -> Result<Self> {
+        let place = || Place { directory: directory.clone(), name: name.to_owned(), path: path.to_owned(), made: None };
+        patiently(PATIENCE, || Self::of_place(place(), overwrite))
+    }
+
     fn prepare_once(path: &Path, overwrite: bool) -> Result<Self> {
         let place = Place::open(path)?;
         if let Some(link) = descriptor_link(&place).map_err(|errno| place.fail(errno))? {
             return Ok(Self::Stream(StreamTarget::of_descriptor(place, &link)?));
         }
+        Self::of_place(place, overwrite)
+    }
+
+    fn of_place(place: Place, overwrite: bool) -> Result<Self> {
         let stat = match place.directory.stat(&place.name) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Ok(Self::File(Destination::new(place, None)?)),
@@ -112,7 +123,7 @@ impl Destination {
 /// A name in a directory held open.
 #[derive(Debug)]
 pub(crate) struct Place {
-    pub(crate) directory: Directory,
+    pub(crate) directory: Arc<Directory>,
     pub(crate) name: OsString,
     path: PathBuf,
     /// What was made for it, which goes again if nothing comes of it.
@@ -131,7 +142,7 @@ impl Place {
     fn open(path: &Path) -> Result<Self> {
         let (parent, name) = split(path)?;
         let (directory, made) = open_or_make(parent)?;
-        Ok(Self { directory, name: name.to_owned(), path: path.to_owned(), made })
+        Ok(Self { directory: Arc::new(directory), name: name.to_owned(), path: path.to_owned(), made })
     }
 
     pub(crate) fn path(&self) -> &Path {

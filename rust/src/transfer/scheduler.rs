@@ -65,6 +65,13 @@ impl Scheduler {
         OneRequest(self.requests.clone().acquire_owned().await.expect("the request bound is never closed"))
     }
 
+    /// One request and so many bytes that come or go with it.
+    pub async fn small(&self, bytes: u64) -> Small {
+        let kib = u32::try_from((bytes.div_ceil(KIB) + 16).min(self.limit / KIB)).unwrap_or(u32::MAX);
+        let memory = self.memory.clone().acquire_many_owned(kib).await.expect("the byte budget is never closed");
+        Small { _memory: memory, _request: self.request().await }
+    }
+
     fn kib(&self, buffers: usize) -> u32 {
         let kib = (buffers * BUFFER_SIZE) as u64 / KIB;
         u32::try_from(kib.min(self.limit / KIB)).unwrap_or(u32::MAX)
@@ -110,6 +117,12 @@ impl Scheduler {
 pub struct Memory {
     _memory: OwnedSemaphorePermit,
     _share: OwnedSemaphorePermit,
+}
+
+/// One request and its bytes.
+pub struct Small {
+    _memory: OwnedSemaphorePermit,
+    _request: OneRequest,
 }
 
 /// The right to one request of the client.

@@ -111,8 +111,12 @@ impl Run<'_> {
         let (path, overwrite) = (self.request.destination.clone(), self.request.overwrite);
         let resume = self.request.resume && !self.refetch;
         let object = self.request.object_hash(self.engine.client.config().endpoint_url.as_deref());
+        let beneath = self.request.beneath.clone();
         let look = move || {
-            let target = Target::prepare(&path, overwrite)?;
+            let target = match &beneath {
+                Some((directory, name)) => Target::beneath(directory, name, &path, overwrite)?,
+                None => Target::prepare(&path, overwrite)?,
+            };
             let found = match &target {
                 Target::File(file) if resume => Ledger::look(file.directory().as_fd(), file.name(), &object),
                 _ => None,

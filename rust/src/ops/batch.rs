@@ -1,0 +1,258 @@
+//! Many objects: listing → filter → transfer as one pipeline, for any number of them.
+//!
+//! ```text
+//! feed (a listing, a walk, names) ─┐                            ┌─ outcomes, a bounded queue
+//!                                  ├─ intake → run → transfers ─┤
+//! feed of the destination (sync) ──┘                            └─ counts
+//! ```
+//!
+//! Work starts while the listing goes on; nothing is held for each object but what is in work. One object's failure
+//! touches no other. A sync deletes last, and only if nothing at all has failed. Outcomes are taken by whoever asked, in
+//! batches; stopping (`Cancel`) stops every transfer and waits for its clean-up.
+
+mod content;
+mod copy;
+mod decide;
+mod delete;
+mod entry;
+mod feed;
+mod goal;
+mod job;
+mod local;
+mod order;
+mod remove;
+mod render;
+mod run;
+mod small;
+mod spill;
+mod sync;
+mod transfer;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+pub use decide::Tests;
+pub use entry::{Entry, Object, Outcome, Place, What};
+pub use feed::{Keys, Selection};
+pub use goal::Goal;
+pub use job::{ContentTypes, Counts, Glacier, How, Operation};
+pub use local::Tree;
+pub use render::{json, label, text};
+pub use sync::Compare;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::ops::engine::Engine;
+use crate::progress::{Cancel, Progress};
+use delete::Deleter;
+use feed::Feed;
+use goal::{Beneath, Namer};
+use job::Job;
+use order::Held;
+use run::{Intake, Run};
+use spill::Spill;
+use sync::Join;
+
+/// Outcomes that may wait to be taken.
+const OUTCOMES: usize = 4096;
+
+/// How long outcomes are gathered: taking each by itself would cost more than making it.
+const MOMENT: Duration = Duration::from_millis(25);
+
+/// What a batch does.
+#[derive(Debug, Clone)]
+pub enum Request {
+    Transfer(TransferRequest),
+    Sync(TransferRequest, SyncRequest),
+    Remove { selections: Vec<Selection>, dry_run: bool },
+}
+
+#[derive(Debug, Clone)]
+pub struct TransferRequest {
+    pub operation: Operation,
+    pub selections: Vec<Selection>,
+    pub goal: Goal,
+    pub flattens: bool,
+    pub how: How,
+    pub copies_on_server: bool,
+    pub workers: Option<usize>,
+}
+
+#[derive(Debug, Clone)]
+pub struct SyncRequest {
+    /// Everything at the destination that takes part.
+    pub compared: Selection,
+    pub compare: Compare,
+    pub deletes: bool,
+    pub max_delete: Option<u64>,
+    /// A source that selects nothing may delete everything.
+    pub force: bool,
+}
+
+/// A batch under way, to whoever takes its outcomes.
+pub struct Batch {
+    outcomes: mpsc::Receiver<Outcome>,
+    pub counts: Arc<Counts>,
+}
+
+/// The other end: what has to be run.
+pub struct Work {
+    request: Request,
+    source: Engine,
+    destination: Engine,
+    progress: Arc<Progress>,
+    cancel: Cancel,
+    counts: Arc<Counts>,
+    out: mpsc::Sender<Outcome>,
+}
+
+impl Batch {
+    /// Both ends; the second has to be run.
+    pub fn new(
+        request: Request,
+        (source, destination): (Engine, Engine),
+        progress: Arc<Progress>,
+        cancel: Cancel,
+    ) -> (Self, Work) {
+        let (out, outcomes) = mpsc::channel(OUTCOMES);
+        let counts = Arc::<Counts>::default();
+        progress.set_objects_total(None);
+        let work = Work { request, source, destination, progress, cancel, counts: counts.clone(), out };
+        (Self { outcomes, counts }, work)
+    }
+
+    /// The next outcomes, as many as come within a moment after the first; none at the end.
+    pub async fn next(&mut self, most: usize) -> Vec<Outcome> {
+        let mut taken = Vec::new();
+        self.outcomes.recv_many(&mut taken, most).await;
+        let gather = async {
+            while !taken.is_empty() && taken.len() < most {
+                let room = most - taken.len();
+                if self.outcomes.recv_many(&mut taken, room).await == 0 {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(MOMENT, gather).await;
+        taken
+    }
+}
+
+impl Work {
+    /// Carries it out; returns when nothing of it is under way any more.
+    pub async fn run(self) {
+        let out = self.out.clone();
+        let counts = self.counts.clone();
+        if let Err(error) = Box::pin(self.start()).await {
+            let failure = entry::Failure::of(Vec::new(), error);
+            let outcome: Outcome = failure.into();
+            counts.count(&outcome);
+            let _ = out.send(outcome).await;
+        }
+    }
+
+    async fn start(self) -> Result<()> {
+        match self.request.clone() {
+            Request::Transfer(request) => self.transfer(request).await,
+            Request::Sync(request, sync) => self.sync(request, sync).await,
+            Request::Remove { selections, dry_run } => self.remove(selections, dry_run).await,
+        }
+    }
+
+    fn job(&self, request: &TransferRequest) -> Arc<Job> {
+        let beneath = match &request.goal {
+            Goal::Local { path, is_exact: false } => Some(Arc::new(Beneath::new(path.clone()))),
+            _ => None,
+        };
+        Arc::new(Job {
+            operation: request.operation,
+            source: self.source.clone(),
+            destination: self.destination.clone(),
+            copies_on_server: request.copies_on_server,
+            namer: Namer::new(request.goal.clone(), request.flattens, request.selections.len() > 1),
+            beneath,
+            how: request.how.clone(),
+            progress: self.progress.clone(),
+            cancel: self.cancel.clone(),
+            counts: self.counts.clone(),
+        })
+    }
+
+    async fn transfer(self, request: TransferRequest) -> Result<()> {
+        let job = self.job(&request);
+        let to_files = matches!(request.goal, Goal::Local { is_exact: false, .. });
+        let from_listing = matches!(request.selections.as_slice(), [Selection::Keys(_)]);
+        let held = (to_files && from_listing && !request.flattens).then(Held::default);
+        let mut intake = Intake::Feed(Feed::start(&self.source, request.selections)?, held);
+        Run::new(job, request.workers, self.out).all(&mut intake).await;
+        Ok(())
+    }
+
+    async fn remove(self, selections: Vec<Selection>, dry_run: bool) -> Result<()> {
+        let mut feed = Feed::start(&self.source, selections)?;
+        let mut deleter = Deleter::new(self.source, self.counts, self.cancel, dry_run, false, self.out);
+        deleter.all(&mut feed).await;
+        Ok(())
+    }
+
+    async fn sync(self, request: TransferRequest, sync: SyncRequest) -> Result<()> {
+        let job = self.job(&request);
+        let (to_files, bucket) = match &request.goal {
+            Goal::Local { .. } => (true, None),
+            Goal::Remote { bucket, .. } => (false, Some(bucket.clone())),
+        };
+        let candidates = if sync.deletes { Some(Spill::new()?) } else { None };
+        let theirs = Feed::start(&self.destination, vec![sync.compared.clone()])?;
+        let ours = Feed::start(&self.source, request.selections)?;
+        let join = Join::new(ours, theirs, sync.compare, to_files, candidates);
+        let mut intake = Intake::Join(Box::new(join));
+        let ended = Run::new(job.clone(), request.workers, self.out.clone()).all(&mut intake).await;
+        let Intake::Join(mut join) = intake else { return Ok(()) };
+        let Some(candidates) = join.candidates.take() else { return Ok(()) };
+        self.delete(&job, bucket.as_deref(), candidates, (join.selected, ended), &sync).await
+    }
+
+    /// The last step of a sync, after everything else has gone well.
+    async fn delete(
+        &self,
+        job: &Job,
+        bucket: Option<&str>,
+        candidates: Spill,
+        (selected, ended): (u64, bool),
+        sync: &SyncRequest,
+    ) -> Result<()> {
+        let count = candidates.count();
+        if count == 0 {
+            return Ok(());
+        }
+        if !ended || job.has_failed() {
+            self.counts.held_back.store(count, Relaxed);
+            return Ok(());
+        }
+        if selected == 0 && !sync.force {
+            self.counts.held_back.store(count, Relaxed);
+            let text = "the source selects nothing, so that --delete would remove everything at the destination";
+            return Err(Error::new(ErrorKind::NotFound, text));
+        }
+        if let Some(most) = sync.max_delete.filter(|most| count > *most) {
+            self.counts.held_back.store(count, Relaxed);
+            let text = format!("{count} objects would be deleted, but max_delete is {most}: none was");
+            let error = Error::config(text);
+            let outcome = Outcome {
+                operation: "rm",
+                source: Vec::new(),
+                destination: None,
+                version_id: None,
+                object: None,
+                what: What::Failed(error, Some("delete_limit")),
+            };
+            self.counts.count(&outcome);
+            let _ = self.out.send(outcome).await;
+            return Ok(());
+        }
+        Deleter::after(job, self.out.clone()).candidates(bucket, candidates.read()?).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! From one object to another: by the server itself, or through this machine where the two sides are different stores.
+
+use std::time::Instant;
+
+use super::decide::Condition;
+use super::entry::Object;
+use super::job::{How, Job};
+use super::transfer::{conditions, reference};
+use crate::error::{Error, Result};
+use crate::ops::engine::unless_cancelled;
+use crate::ops::put::{ObjectWriter, PutRequest};
+use crate::ops::report::{TransferReport, Verification};
+use crate::ops::stream::{OrderedStream, StreamRequest};
+use crate::ops::tasks::Tasks;
+use crate::progress::Progress;
+use crate::s3::client::{CopyRequest, ObjectRef};
+use crate::s3::object::{ObjectHead, WRITE_ID};
+
+/// A copy, and the version it was made of.
+pub struct Copied {
+    pub report: TransferReport,
+    pub source_etag: Option<String>,
+}
+
+/// Whether a copy of an object onto itself would change anything.
+pub fn changes(how: &How) -> bool {
+    !how.headers.is_empty() || how.replaces_metadata
+}
+
+pub async fn copy(
+    job: &Job,
+    source: &Object,
+    size: Option<u64>,
+    target: &ObjectRef,
+    condition: &Condition,
+) -> Result<Copied> {
+    let from = reference(source)?;
+    if job.copies_on_server {
+        on_server(job, source, from, size, target, condition).await
+    } else {
+        through(job, from, target, condition).await
+    }
+}
+
+async fn on_server(
+    job: &Job,
+    source: &Object,
+    from: ObjectRef,
+    size: Option<u64>,
+    target: &ObjectRef,
+    condition: &Condition,
+) -> Result<Copied> {
+    let started = Instant::now();
+    let (size, etag) = match (size, &source.etag) {
+        (Some(size), Some(etag)) => (size, Some(etag.clone())),
+        _ => {
+            let head = job.source.client.head_object(&from, None).await?;
+            (head.identity.size, head.identity.etag)
+        }
+    };
+    let mut headers = job.how.headers.clone();
+    headers.extend(conditions(condition));
+    let directive = if job.how.replaces_metadata { "REPLACE" } else { "COPY" };
+    headers.push(("x-amz-metadata-directive".into(), directive.into()));
+    let request = CopyRequest { source: from, destination: target.clone(), if_match: etag.clone(), headers };
+    let _request = job.destination.scheduler.request().await;
+    let stored = unless_cancelled(&job.cancel, job.destination.client.copy_object(&request)).await?;
+    job.progress.add_network(size);
+    job.progress.add_durable(size);
+    let report = TransferReport {
+        bytes: size,
+        seconds: started.elapsed().as_secs_f64(),
+        etag: stored,
+        version_id: None,
+        parts: 1,
+        attempts: 1,
+        resumed_bytes: 0,
+        verified: Verification::Length("the server made the copy".into()),
+        last_modified: None,
+        content_type: None,
+        storage_class: None,
+    };
+    Ok(Copied { report, source_etag: etag })
+}
+
+/// Read here and written there, in parts, with the metadata of the source unless it is to be replaced.
+async fn through(job: &Job, from: ObjectRef, target: &ObjectRef, condition: &Condition) -> Result<Copied> {
+    let head = job.source.client.head_object(&from, None).await?;
+    let etag = head.identity.etag.clone();
+    let stream = StreamRequest {
+        if_match: etag.clone(),
+        verify: job.how.verify,
+        max_concurrency: job.how.max_concurrency,
+        ..StreamRequest::new(from)
+    };
+    let put = PutRequest {
+        object: target.clone(),
+        headers: with_metadata(&job.how, &head),
+        conditions: conditions(condition),
+        checksum: job.how.checksum,
+        part_size: job.how.part_size,
+        expected_size: Some(head.identity.size),
+        max_concurrency: job.how.max_concurrency,
+        deadline: None,
+    };
+    let progress = Progress::of(&job.progress);
+    let (mut writer, sender) = ObjectWriter::open(&job.destination, put, progress, job.cancel.clone())?;
+    let mut tasks = Tasks::new();
+    tasks.spawn(async move {
+        sender.run().await;
+        Ok(())
+    });
+    let mut stream = OrderedStream::open(&job.source, stream, Default::default(), &job.cancel).await?;
+    let passed = async {
+        while let Some(chunk) = stream.next().await? {
+            writer.write(&chunk).await?;
+        }
+        Ok(())
+    };
+    let outcome: Result<()> = passed.await;
+    stream.stop().await;
+    let report = match outcome {
+        Ok(()) if writer.accepted() == head.identity.size => writer.finish().await,
+        Ok(()) => abandon(writer, Error::integrity("the source ended before its last byte")).await,
+        Err(error) => abandon(writer, error).await,
+    };
+    while tasks.next().await.is_some() {}
+    Ok(Copied { report: report?, source_etag: etag })
+}
+
+async fn abandon<T>(writer: ObjectWriter, error: Error) -> Result<T> {
+    let _ = writer.abort().await;
+    Err(error)
+}
+
+/// Headers of an object that are its own, not its answer's.
+const KEPT: [&str; 6] =
+    ["content-type", "cache-control", "content-disposition", "content-encoding", "content-language", "expires"];
+
+fn with_metadata(how: &How, head: &ObjectHead) -> Vec<(String, String)> {
+    let mut headers = how.headers.clone();
+    if how.replaces_metadata {
+        return headers;
+    }
+    let own = head.headers.iter().filter(|(name, _)| KEPT.contains(&name.as_str())).cloned();
+    let metadata = head.metadata.iter().filter(|(name, _)| name != WRITE_ID);
+    let metadata = metadata.map(|(name, value)| (format!("x-amz-meta-{name}"), value.clone()));
+    for (name, value) in own.chain(metadata) {
+        if !headers.iter().any(|(known, _)| *known == name) {
+            headers.push((name, value));
+        }
+    }
+    headers
+}

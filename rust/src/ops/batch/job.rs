@@ -1,0 +1,183 @@
+//! What all entries of a batch share: the two sides, the options, the counters.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use super::decide::Tests;
+use super::entry::{Outcome, What};
+use super::goal::{Beneath, Namer};
+use crate::checksum::Kind;
+use crate::config::DirectIo;
+use crate::ops::engine::Engine;
+use crate::ops::stored::Verify;
+use crate::progress::{Cancel, Progress};
+
+/// What is done with each entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    Copy,
+    Move,
+}
+
+impl Operation {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Copy => "cp",
+            Self::Move => "mv",
+        }
+    }
+}
+
+/// What is done about objects in cold storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Glacier {
+    #[default]
+    Error,
+    Skip,
+    Try,
+}
+
+/// How entries are transferred.
+#[derive(Debug, Clone, Default)]
+pub struct How {
+    pub tests: Tests,
+    pub verify: Verify,
+    pub resume_downloads: bool,
+    pub resume_uploads: bool,
+    pub durable: bool,
+    pub direct_io: Option<DirectIo>,
+    pub part_size: Option<u64>,
+    pub max_concurrency: Option<usize>,
+    pub checksum: Option<Kind>,
+    /// Of objects that are made.
+    pub headers: Vec<(String, String)>,
+    /// Whether metadata of copies is that of `headers` only.
+    pub replaces_metadata: bool,
+    pub types: ContentTypes,
+    pub glacier: Glacier,
+    pub dry_run: bool,
+    pub follows: bool,
+    /// The first failure ends it all.
+    pub exit_on_error: bool,
+}
+
+/// Content types by extension, and of what has none of these.
+#[derive(Debug, Clone, Default)]
+pub struct ContentTypes {
+    pub by_extension: Arc<HashMap<String, String>>,
+    pub text: String,
+    pub bytes: String,
+}
+
+pub struct Job {
+    pub operation: Operation,
+    pub source: Engine,
+    pub destination: Engine,
+    /// Whether the server itself can copy from one to the other.
+    pub copies_on_server: bool,
+    pub namer: Namer,
+    pub beneath: Option<Arc<Beneath>>,
+    pub how: How,
+    pub progress: Arc<Progress>,
+    pub cancel: Cancel,
+    pub counts: Arc<Counts>,
+}
+
+/// What came of a batch so far.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub found: AtomicU64,
+    pub done: AtomicU64,
+    pub skipped: AtomicU64,
+    pub failed: AtomicU64,
+    pub deleted: AtomicU64,
+    pub held_back: AtomicU64,
+    pub transferred: AtomicU64,
+    pub resumed: AtomicU64,
+    pub full_object: AtomicU64,
+    pub parts: AtomicU64,
+    pub length: AtomicU64,
+    /// A listing broke off: what is missing nobody knows.
+    pub is_broken: AtomicBool,
+}
+
+impl Counts {
+    pub fn count(&self, outcome: &Outcome) {
+        match &outcome.what {
+            What::Skipped(_) => self.skipped.fetch_add(1, Relaxed),
+            What::Failed(..) => self.failed.fetch_add(1, Relaxed),
+            What::Done(_) | What::Dry if outcome.operation == "rm" => self.deleted.fetch_add(1, Relaxed),
+            What::Dry => self.done.fetch_add(1, Relaxed),
+            What::Done(report) => {
+                if let Some(report) = report {
+                    self.transferred.fetch_add(report.bytes - report.resumed_bytes.min(report.bytes), Relaxed);
+                    self.resumed.fetch_add(report.resumed_bytes, Relaxed);
+                    match report.verified.kind() {
+                        "full_object" => self.full_object.fetch_add(1, Relaxed),
+                        "parts" => self.parts.fetch_add(1, Relaxed),
+                        _ => self.length.fetch_add(1, Relaxed),
+                    };
+                }
+                self.done.fetch_add(1, Relaxed)
+            }
+        };
+    }
+}
+
+impl Job {
+    /// Whether something is already known to have gone wrong.
+    pub fn has_failed(&self) -> bool {
+        self.counts.failed.load(Relaxed) > 0 || self.counts.is_broken.load(Relaxed)
+    }
+}
+
+impl ContentTypes {
+    /// By the extension of a name.
+    pub fn of_name(&self, name: &[u8]) -> Option<&str> {
+        let base = name.rsplit(|byte| *byte == b'/').next()?;
+        let dot = base.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0)?;
+        let extension = str::from_utf8(&base[dot + 1..]).ok()?.to_lowercase();
+        self.by_extension.get(&extension).map(String::as_str)
+    }
+
+    /// By a look at the first bytes: UTF-8 without control characters but white space and escape is text.
+    pub fn of_bytes(&self, beginning: &[u8]) -> &str {
+        let text = match str::from_utf8(beginning) {
+            Ok(text) => text,
+            // The last character may have been cut.
+            Err(error) if error.error_len().is_none() => {
+                str::from_utf8(&beginning[..error.valid_up_to()]).unwrap_or_default()
+            }
+            Err(_) => return &self.bytes,
+        };
+        let is_control = |c: char| (c < ' ' && !matches!(c, '\t' | '\n' | '\r' | '\x0c' | '\x1b')) || c == '\x7f';
+        if text.contains(is_control) { &self.bytes } else { &self.text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types_of_names_and_bytes() {
+        let by_extension = Arc::new(HashMap::from([("txt".to_owned(), "text".to_owned())]));
+        let types = ContentTypes { by_extension, text: "t".into(), bytes: "b".into() };
+        for (name, expected) in [
+            ("a.txt", Some("text")),
+            ("d.txt/a", None),
+            ("A.TXT", Some("text")),
+            (".txt", None),
+            ("d/.txt", None),
+            ("x", None),
+        ] {
+            assert_eq!(types.of_name(name.as_bytes()), expected, "{name}");
+        }
+        for (bytes, expected) in
+            [(&b""[..], "t"), (b"a\tb\n", "t"), ("ü".as_bytes(), "t"), (b"a\xc3", "t"), (b"\xff", "b"), (b"a\0", "b")]
+        {
+            assert_eq!(types.of_bytes(bytes), expected, "{bytes:?}");
+        }
+    }
+}

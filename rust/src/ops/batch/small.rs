@@ -1,0 +1,189 @@
+//! A small object to a file: one plain GET (I1), its bytes checked in memory, the file made by one job of an I/O lane.
+//!
+//! What does not fit this way (no ETag to go on by, a checksum of parts, a size that is not the listed one) is left to
+//! `ops::download`, which can do all of it.
+
+use std::io::IoSlice;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use rustix::io::Errno;
+
+use super::goal::Beneath;
+use super::job::Job;
+use crate::checksum::{Digest, RunningCrcs, ShaHasher, Sums};
+use crate::error::{Error, Result};
+use crate::ops::report::{Moved, TransferReport, Verification};
+use crate::ops::stored::{Verify, require};
+use crate::ops::verdict::mismatch;
+use crate::s3::client::{GetRequest, ObjectRef};
+use crate::s3::object::{ObjectIdentity, StoredChecksum};
+use crate::transfer::destination::{Destination, Target};
+use crate::transfer::temp_file::{Publish, TempFile};
+
+/// Slices of one write.
+const ROW: usize = 64;
+
+/// The whole object, received.
+struct Whole {
+    chunks: Vec<Bytes>,
+    size: u64,
+    identity: ObjectIdentity,
+    verified: Verification,
+    attempts: u32,
+}
+
+/// What may come of trying.
+enum Got {
+    Whole(Whole),
+    /// The bytes are not what the store holds the checksum of.
+    Mismatch(Error),
+    /// It takes more than this file knows.
+    Other,
+}
+
+/// Where the file goes.
+pub struct Place {
+    pub beneath: Arc<Beneath>,
+    pub name: Vec<u8>,
+    pub path: PathBuf,
+    pub overwrite: bool,
+}
+
+/// Downloads it; `None` if that takes `ops::download`.
+pub async fn download(job: &Job, object: &ObjectRef, size: u64, place: Place) -> Result<Option<TransferReport>> {
+    let started = Instant::now();
+    let engine = &job.source;
+    let _held = engine.scheduler.small(size).await;
+    let mut refetch = false;
+    let whole = loop {
+        match get(job, object, size, refetch).await {
+            Ok(Got::Whole(whole)) => break whole,
+            Ok(Got::Other) => return Ok(None),
+            Ok(Got::Mismatch(error)) if refetch => return Err(error),
+            Ok(Got::Mismatch(_)) => refetch = true,
+            Err(error) if error.needs_restart() => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    };
+    let Whole { chunks, size, identity, verified, attempts } = whole;
+    let how = Publish { overwrite: place.overwrite, durable: job.how.durable, mtime: identity.last_modified };
+    let _place = engine.descriptors.for_a_file().await?;
+    engine.lanes.pick().call(move || write(&place, &chunks, how)).await?;
+    job.progress.add_durable(size);
+    let moved = Moved { parts: 1, attempts, resumed_bytes: 0 };
+    Ok(Some(TransferReport::of_read(identity, size, started, moved, verified)))
+}
+
+async fn get(job: &Job, object: &ObjectRef, size: u64, refetch: bool) -> Result<Got> {
+    let compare = job.how.verify != Verify::Off;
+    let get = GetRequest {
+        object: object.clone(),
+        range: None,
+        tail: None,
+        if_match: None,
+        checksums: compare,
+        fresh_connection: refetch,
+    };
+    let mut body = job.source.client.get_object(get).await?;
+    let stored = body.checksum().clone();
+    let is_plain = body.identity().strong_etag().is_some() && body.range() == (0, Some(size));
+    if !is_plain || matches!(stored, StoredChecksum::Composite { .. }) {
+        return Ok(Got::Other);
+    }
+    let (mut crcs, mut sha) = match &stored {
+        StoredChecksum::FullObject(algorithm, _) if compare => (RunningCrcs::only(*algorithm), None),
+        StoredChecksum::FullSha(value) if compare => (RunningCrcs::none(), value.kind().sha().map(ShaHasher::new)),
+        _ => (RunningCrcs::none(), None),
+    };
+    let mut chunks = Vec::new();
+    while let Some(chunk) = body.chunk().await? {
+        crcs.update(&chunk);
+        if let Some(sha) = &mut sha {
+            sha.update(&chunk);
+        }
+        job.progress.add_network(chunk.len() as u64);
+        chunks.push(chunk);
+    }
+    let verified = match judge(&stored, &crcs.finish(), sha.map(ShaHasher::finish), job.how.verify) {
+        Ok(verified) => verified,
+        Err(error) if crate::ops::stored::is_refusal(&error) => return Err(error),
+        Err(error) => {
+            job.progress.take_back_network(size);
+            return Ok(Got::Mismatch(error));
+        }
+    };
+    let (identity, attempts) = (body.identity().clone(), body.attempts());
+    Ok(Got::Whole(Whole { chunks, size, identity, verified, attempts }))
+}
+
+fn judge(stored: &StoredChecksum, sums: &Sums, sha: Option<Digest>, verify: Verify) -> Result<Verification> {
+    if verify == Verify::Off {
+        return Ok(Verification::Length("verification is off".into()));
+    }
+    let (expected, actual) = match stored {
+        StoredChecksum::FullObject(algorithm, value) => {
+            let actual = sums.value(*algorithm).map(|crc| Digest::of_crc(*algorithm, crc));
+            (Digest::of_crc(*algorithm, *value), actual)
+        }
+        StoredChecksum::FullSha(value) => (*value, sha),
+        StoredChecksum::Damaged(why) => return Err(Error::integrity(why.clone())),
+        StoredChecksum::NotUsable(why) => return unproved(why, verify),
+        StoredChecksum::Composite { .. } | StoredChecksum::None => {
+            return unproved("the store holds no checksum", verify);
+        }
+    };
+    match actual {
+        Some(actual) if actual == expected => Ok(Verification::FullObject(expected.kind())),
+        Some(actual) => Err(mismatch(&expected, &actual)),
+        None => unproved("the checksum was not computed", verify),
+    }
+}
+
+fn unproved(why: &str, verify: Verify) -> Result<Verification> {
+    if verify == Verify::Require { Err(require(why)) } else { Ok(Verification::Length(why.into())) }
+}
+
+/// The file, whole, under its name.
+fn write(place: &Place, chunks: &[Bytes], how: Publish) -> Result<()> {
+    let (directory, name) = place.beneath.open(&place.name)?;
+    let destination = match Target::beneath(&directory, &name, &place.path, place.overwrite)? {
+        Target::File(destination) => destination,
+        Target::Stream(_) => return Err(Error::local_text(&place.path, Errno::INVAL, "not a regular file")),
+    };
+    write_to(destination, chunks, how)
+}
+
+fn write_to(destination: Destination, chunks: &[Bytes], how: Publish) -> Result<()> {
+    let mut temp = TempFile::create(destination)?;
+    let mut chunks = chunks.iter().map(|chunk| &chunk[..]);
+    loop {
+        let row: Vec<&[u8]> = chunks.by_ref().take(ROW).collect();
+        if row.is_empty() {
+            return temp.publish(how);
+        }
+        write_row(&temp, row).map_err(|errno| Error::local_errno(temp.path(), errno))?;
+    }
+}
+
+/// All of the row, whatever each call takes of it.
+fn write_row(temp: &TempFile, mut row: Vec<&[u8]>) -> rustix::io::Result<()> {
+    while !row.is_empty() {
+        let slices: Vec<IoSlice<'_>> = row.iter().map(|slice| IoSlice::new(slice)).collect();
+        let mut written = match rustix::io::writev(temp, &slices) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(written) => written,
+            Err(Errno::INTR | Errno::AGAIN) => continue,
+            Err(errno) => return Err(errno),
+        };
+        row.retain_mut(|slice| {
+            let taken = written.min(slice.len());
+            written -= taken;
+            *slice = &slice[taken..];
+            !slice.is_empty()
+        });
+    }
+    Ok(())
+}
