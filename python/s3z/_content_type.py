@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-_TEXT = "text/plain; charset=utf-8"
-_BYTES = "application/octet-stream"
+TEXT = "text/plain; charset=utf-8"
+BYTES = "application/octet-stream"
 _LOOK = 512
 
-_BY_EXTENSION = {
+BY_EXTENSION = {
     extension: content_type
     for content_type, extensions in {
         "application/epub+zip": "epub",
@@ -102,7 +102,7 @@ def by_extension(name: str) -> str | None:
     """
     base = name.rpartition("/")[2]
     stem, dot, extension = base.rpartition(".")
-    return _BY_EXTENSION.get(extension.lower()) if dot and stem else None
+    return BY_EXTENSION.get(extension.lower()) if dot and stem else None
 
 
 def looks_like_text(beginning: bytes) -> bool:
@@ -126,4 +126,4 @@ def guess(path: str | bytes) -> str:
     if known is not None:
         return known
     with open(path, "rb") as file:  # noqa: PTH123 - pathlib would cost start-up time
-        return _TEXT if looks_like_text(file.read(_LOOK)) else _BYTES
+        return TEXT if looks_like_text(file.read(_LOOK)) else BYTES

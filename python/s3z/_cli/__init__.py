@@ -70,10 +70,18 @@ def _tell(parsed: Parsed) -> int:
 
 
 def _runner(command: str) -> Callable[[Context], None]:
-    if command == "cp":
+    if command in ("cp", "mv"):
         from s3z._cli.cp import run as run_cp
 
         return run_cp
+    if command == "sync":
+        from s3z._cli.sync import run as run_sync
+
+        return run_sync
+    if command == "rm":
+        from s3z._cli.rm import run as run_rm
+
+        return run_rm
     if command == "cat":
         from s3z._cli.cat import run as run_cat
 

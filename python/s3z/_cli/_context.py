@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _PRODUCT_IS_STDOUT = frozenset(
     ("cat", "ls", "uploads ls", "archive ls", "archive cat", "archive verify", "archive index")
 )
+_SIDES = ("source", "destination")
 #: of these, those that write bytes there
 _PAYLOAD = frozenset(("cat", "archive cat", "archive index"))
 
@@ -63,9 +64,11 @@ class Context:
         self.arguments = parsed.arguments
         self.label = parsed.label
         self.names: dict[str, Any] | None = None
+        #: of a file of commands, counted from 1
+        self.line: int | None = None
         self.tally = Tally()
         self._start = time.monotonic()
-        self._client: Client | None = None
+        self._clients: dict[str, Client] = {}
         options = self.options
         level = options.log or _from_environment("S3Z_LOG", choice(*LOG_LEVELS)) or "info"
         when = options.show_progress or _from_environment("S3Z_SHOW_PROGRESS", choice("auto", "always", "never"))
@@ -95,7 +98,7 @@ class Context:
 
     @property
     def _has_payload(self) -> bool:
-        if self.command == "pack":
+        if self.command in ("cp", "pack"):
             return self.arguments[-1] == "-"
         if self._full_command == "archive index" and self.options.output not in (None, "-"):
             return False
@@ -106,41 +109,68 @@ class Context:
         """Whether nothing may be changed."""
         return bool(self.options.dry_run)
 
-    def client(self) -> Client:
-        """The client that the global options describe, made when first asked for.
+    @property
+    def is_one_store(self) -> bool:
+        """Whether both sides are the same store with the same keys, so that it can copy by itself."""
+        return not any(self._of_side(side, name) for side in _SIDES for name in ("profile", "endpoint_url"))
+
+    def _of_side(self, side: str, name: str) -> Any:
+        return getattr(self.options, f"{side}_{name}", None)
+
+    def client(self, side: str = "") -> Client:
+        """The client that the options describe, made when first asked for.
+
+        Args:
+            side: `source` or `destination` where each may have options of its own.
 
         Raises:
             ConfigError: a setting is malformed or cannot be honoured.
         """
-        if self._client is None:
-            from s3z._client import Client
-            from s3z._config import TransferConfig
+        own = {name: self._of_side(side, name) for name in ("region", "profile", "endpoint_url")} if side else {}
+        if not any(own.values()):
+            side, own = "", {}
+        if side not in self._clients:
+            self._clients[side] = self._make_client(own)
+        return self._clients[side]
 
-            options = self.options
-            self._client = Client(
-                profile=options.profile,
-                credentials_file=options.credentials_file,
-                anonymous=bool(options.no_sign_request),
-                region=options.region,
-                endpoint_url=options.endpoint_url,
-                addressing_style=options.addressing_style,
-                verify=False if options.no_verify_ssl else None,
-                ca_bundle=options.ca_bundle,
-                config=TransferConfig(
-                    memory_limit=options.memory_limit,
-                    max_attempts=None if options.retry_count is None else options.retry_count + 1,
-                    connect_timeout=options.connect_timeout,
-                    read_timeout=options.read_timeout,
-                    durable=getattr(options, "durable", None),
-                    direct_io=getattr(options, "direct_io", None),
-                ),
-            )
-        return self._client
+    def _make_client(self, own: dict[str, Any]) -> Client:
+        from s3z._client import Client
+        from s3z._config import TransferConfig
+
+        options = self.options
+        return Client(
+            profile=own.get("profile") or options.profile,
+            credentials_file=options.credentials_file,
+            anonymous=bool(options.no_sign_request),
+            region=own.get("region") or options.region,
+            endpoint_url=own.get("endpoint_url") or options.endpoint_url,
+            addressing_style=options.addressing_style,
+            verify=False if options.no_verify_ssl else None,
+            ca_bundle=options.ca_bundle,
+            config=TransferConfig(
+                memory_limit=options.memory_limit,
+                max_attempts=None if options.retry_count is None else options.retry_count + 1,
+                connect_timeout=options.connect_timeout,
+                read_timeout=options.read_timeout,
+                durable=getattr(options, "durable", None),
+                direct_io=getattr(options, "direct_io", None),
+            ),
+        )
 
     def fail(self, label: str, error: BaseException, record: dict[str, Any] | None = None) -> None:
         """Count and report one failure."""
         self.tally.failed += 1
-        self.printer.error(label, Failure(error), record)
+        self.report(label, error, record)
+
+    def report(
+        self, label: str, error: BaseException, record: dict[str, Any] | None = None, kind: str | None = None
+    ) -> None:
+        """Report a failure that is counted already."""
+        if record is not None and self.line is not None:
+            record = {**record, "command": self.label, "line": self.line}
+        elif self.line is not None:
+            record = {"command": self.label, "line": self.line}
+        self.printer.error(label, Failure(error, kind), record, self.line)
         if self.printer.level == 0:
             import traceback
 
@@ -167,8 +197,8 @@ class Context:
                     "done": tally.done,
                     "skipped": tally.skipped,
                     "failed": tally.failed,
-                    "deleted": 0,
-                    "deletes_held_back": 0,
+                    "deleted": tally.deleted,
+                    "deletes_held_back": tally.held_back,
                 },
                 "bytes": {"transferred": tally.transferred, "resumed": tally.resumed},
                 "verified": tally.verified,
@@ -177,21 +207,16 @@ class Context:
         )
 
     def _stat(self) -> None:
-        good = self.tally.done + self.tally.skipped
+        tally = self.tally
+        rows = [(self.command, tally.done + tally.skipped, tally.failed)]
+        if tally.deleted and self.command != "rm":
+            rows.append(("rm", tally.deleted, 0))
         if self.options.json:
-            self.printer.record(
-                {
-                    "record": "stat",
-                    "operation": self.command,
-                    "total": good + self.tally.failed,
-                    "error": self.tally.failed,
-                    "success": good,
-                }
-            )
+            for operation, good, bad in rows:
+                self.printer.record(
+                    {"record": "stat", "operation": operation, "total": good + bad, "error": bad, "success": good}
+                )
             return
-        rows = (
-            "Operation\tTotal\tError\tSuccess\t",
-            f"{self.command}\t{good + self.tally.failed}\t{self.tally.failed}\t{good}\t",
-        )
-        for line in ("", *rows):
+        lines = [f"{operation}\t{good + bad}\t{bad}\t{good}\t" for operation, good, bad in rows]
+        for line in ("", "Operation\tTotal\tError\tSuccess\t", *lines):
             self.printer.data(line)

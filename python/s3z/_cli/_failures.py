@@ -72,14 +72,15 @@ class Failure:
 
     Args:
         error: the exception.
+        kind: what it is called, where its class does not say it.
     """
 
-    def __init__(self, error: BaseException) -> None:
+    def __init__(self, error: BaseException, kind: str | None = None) -> None:
         self.code: str | None = getattr(error, "code", None) if isinstance(error, S3zError) else None
         self.status: int | None = getattr(error, "status", None)
         self.request_id: str | None = getattr(error, "request_id", None)
         self.errno: int | None = getattr(error, "errno", None) if isinstance(error, OSError) else None
-        self.kind = error.kind if isinstance(error, RefusedError) else _kind(error)
+        self.kind = kind or (error.kind if isinstance(error, RefusedError) else _kind(error))
         self.message = self._message(error)
         self.hint = (
             error.hint if isinstance(error, RefusedError) else _HINTS.get(self.code or "", _HINTS.get(self.kind))

@@ -167,20 +167,83 @@ _OBJECT = (
     Option("expires", "Expires of the object", "RFC3339", convert=rfc3339),
 )  # fmt: skip
 _RAW = Option("raw", "take * and ? as ordinary characters")
-CP = (
-    *_PARTS,
-    Option("version-id", "the version to download", "ID", convert=not_empty),
-    _RAW,
-    *_OBJECT,
+_INCLUDE = Option("include", "only names that match, * and ? as wildcards; may be repeated", "PATTERN", repeat=True)
+_EXCLUDE = Option(
+    "exclude", "leave out names that match, * and ? as wildcards; may be repeated", "PATTERN", repeat=True
+)
+_RECURSIVE = Option("recursive", "a bucket or prefix: everything below it, as if * were added")
+_VERSION = Option("version-id", "the version that is meant", "ID", convert=not_empty)
+_NO_FOLLOW = Option("no-follow-symlinks", "skip symbolic links")
+_SIDES = tuple(
+    Option(f"{side}-{name}", f"{text} of the {side} only", value, convert=convert)
+    for side in ("source", "destination")
+    for name, text, value, convert in (
+        ("region", "region", "NAME", not_empty),
+        ("profile", "profile", "NAME", not_empty),
+        ("endpoint-url", "store", "URL", endpoint),
+    )
+)
+_VERIFY = (
     Option("verify", "downloads: compare with the stored checksum (default auto)", "auto|require|off",
            convert=choice("auto", "require", "off")),
     Option("no-verify", "the same as --verify=off", stands_for=("verify", "off")),
+)  # fmt: skip
+_TRANSFER = (
+    _PARTS[0],
+    _PARTS[1],
+    _RAW,
+    _RECURSIVE,
+    _INCLUDE,
+    _EXCLUDE,
+    *_OBJECT,
+    Option("metadata-directive", "S3 to S3: keep the metadata of the source, or only what is given here",
+           "COPY|REPLACE", convert=lambda text: choice("copy", "replace")(text).upper()),
+    *_VERIFY,
     Option("resume", "uploads: keep what was sent if it fails, and go on from there next time"),
     Option("no-resume", "downloads: neither go on with an interrupted one nor keep its parts"),
     Option("durable", "downloads: sync file and directory to the disk"),
     Option("direct-io", "downloads: write past the page cache (default auto)", "auto|on|off",
            convert=choice("auto", "on", "off")),
+    _NO_FOLLOW,
+    Option("force-glacier-transfer", "try objects in cold storage, too"),
+    Option("ignore-glacier-warnings", "skip objects in cold storage"),
+    *_SIDES,
 )  # fmt: skip
+_FILES_FROM = (
+    Option("files-from", "names below SRC, one in each line; - is standard input", "FILE|-", convert=not_empty),
+    Option("null", "the names of --files-from end with NUL"),
+)
+CP = (
+    *_TRANSFER,
+    _PARTS[2],
+    _PARTS[3],
+    Option("flatten", "only the last component of names", short="f"),
+    Option("if-size-differs", "skip what is there in the same size", short="s"),
+    Option("if-source-newer", "skip what is not newer than what is there", short="u"),
+    _VERSION,
+    *_FILES_FROM,
+    Option("manifest", "note what is done; skip what is noted and unchanged", "FILE", convert=not_empty),
+)
+SYNC = (
+    *_TRANSFER,
+    Option("delete", "remove what is only at the destination, if everything else went well"),
+    Option("size-only", "the same size is the same"),
+    Option("exact-timestamps", "downloads: another time is a change, an older one, too"),
+    Option("checksum", "the same size: compare checksums; etag: also ETags as MD5", "etag",
+           convert=choice("checksum", "etag"), bare="checksum"),
+    Option("max-delete", "delete nothing if there is more than this to delete", "N", convert=natural),
+    Option("force", "with --delete: a source may select nothing"),
+    Option("exit-on-error", "the first error stops everything"),
+)  # fmt: skip
+RM = (
+    _RAW,
+    _INCLUDE,
+    _EXCLUDE,
+    _RECURSIVE,
+    Option("all-versions", "every version of what is named"),
+    _VERSION,
+    *_FILES_FROM,
+)
 PIPE = (*_PARTS, _RAW, *_OBJECT)
 
 CAT = (
@@ -201,10 +264,6 @@ UPLOADS = (
     Option("upload-id", "abort: this one, however young", "ID", convert=not_empty),
 )
 
-_INCLUDE = Option("include", "only names that match, * and ? as wildcards; may be repeated", "PATTERN", repeat=True)
-_EXCLUDE = Option(
-    "exclude", "leave out names that match, * and ? as wildcards; may be repeated", "PATTERN", repeat=True
-)
 _ROOT = Option("root", "what the archive's root must be", "HEX", convert=root_hash)
 PACK = (
     Option("level", "of zstd, -7 to 19 (default 3)", "N", short="l", convert=level),
@@ -275,14 +334,20 @@ COMMANDS: dict[str, tuple[tuple[Option, ...], int, int]] = {
     "cat": (CAT, 1, MANY),
     "cp": (CP, 2, 2),
     "ls": (LS, 0, 1),
+    "mv": (CP, 2, 2),
     "pack": (PACK, 1, 2),
     "pipe": (PIPE, 1, 1),
+    "rm": (RM, 1, MANY),
+    "sync": (SYNC, 2, 2),
     "unpack": (UNPACK, 2, MANY),
     "uploads": (UPLOADS, 1, 2),
 }
 #: options given in pairs that exclude each other
 EXCLUDING = (
     ("resume", "no-resume"),
+    ("force-glacier-transfer", "ignore-glacier-warnings"),
+    ("files-from", "include"),
+    ("files-from", "exclude"),
     ("no-sign-request", "profile"),
     ("no-sign-request", "credentials-file"),
     ("index-only", "sample"),

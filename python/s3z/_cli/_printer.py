@@ -51,6 +51,12 @@ def _clean(record: Mapping[str, Any]) -> dict[str, Any]:
     return cleaned
 
 
+def _ascii_json(line: str) -> str:
+    import json
+
+    return json.dumps(json.loads(line), separators=(",", ":"))
+
+
 def _base64(raw: bytes) -> str:
     import binascii
 
@@ -114,7 +120,25 @@ class Printer:
         else:
             self.data(escape(text) if self.terminal or self.payload else text, escaped=self.payload)
 
-    def error(self, label: str, failure: Failure, record: Mapping[str, Any] | None = None) -> None:
+    def lines(self, lines: bytes) -> None:
+        """Result lines, or records, finished but for what a terminal or the payload's stream asks for."""
+        if not lines or not self.shows_results:
+            return
+        if not (self.terminal or self.payload):
+            self._out(lines)
+            return
+        for line in lines[:-1].split(b"\n"):
+            text = line.decode("utf-8", "surrogateescape")
+            if not self.as_json:
+                self.data(escape(text), escaped=True)
+            elif self.payload:
+                self._write_error(text)
+            else:
+                self._out(_ascii_json(text).encode() + b"\n")
+
+    def error(
+        self, label: str, failure: Failure, record: Mapping[str, Any] | None = None, line: int | None = None
+    ) -> None:
         """One line for a failure, and its hint on another."""
         if self.as_json:
             operation = label.partition(" ")[0]
@@ -122,7 +146,8 @@ class Printer:
                 {"operation": operation, "success": False, **(record or {"command": label}), "error": failure.record()}
             )
             return
-        self._err(f"ERROR {quoted(label)}: {one_line(failure.message)}")
+        where = "" if line is None else f"line {line}: "
+        self._err(f"ERROR {quoted(label)}: {where}{one_line(failure.message)}")
         if failure.hint:
             self._err(f"hint: {one_line(failure.hint)}")
 

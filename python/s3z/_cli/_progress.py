@@ -20,6 +20,8 @@ class Tally:
         self.done = 0
         self.skipped = 0
         self.failed = 0
+        self.deleted = 0
+        self.held_back = 0
         self.transferred = 0
         self.resumed = 0
         self.verified: dict[str, int] = {}

@@ -53,6 +53,29 @@ def run(context: Context) -> None:
         _write(context, batch, words)
 
 
+def to_stdout(context: Context, argument: str) -> None:
+    """Carry out `cp SRC -`: one object, no wildcard.
+
+    Raises:
+        RefusedError: it is none.
+        StdoutClosedError: nobody reads any more.
+    """
+    options, target = context.options, _target(argument)
+    if _STDOUT in _exit.closed:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), "<stdout>")
+    if not target.key or (not options.raw and (target.is_container or has_wildcard(target.key))):
+        raise RefusedError("only one object can be copied to standard output", hint="`s3z cat` takes many")
+    context.label = f"cp {target.uri} -"
+    context.names = {"source": target.uri, "destination": "-"}
+    words: dict[str, Any] = {
+        "version_id": options.version_id,
+        "verify": options.verify or "auto",
+        "part_size": options.part_size,
+        "max_concurrency": options.concurrency,
+    }
+    _write(context, [(target.bucket, target.key)], words)
+
+
 def _words(context: Context) -> Any:
     options = context.options
     words: dict[str, Any] = {

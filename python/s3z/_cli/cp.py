@@ -1,166 +1,144 @@
-"""`s3z cp`: one object, a file to S3 or S3 to a file."""
+"""`s3z cp` and `s3z mv`: one object or any number, from files, to files, or from S3 to S3."""
 
 from __future__ import annotations
 
-import os
-import stat
 from typing import TYPE_CHECKING, Any
 
 from s3z._cli import pipe
+from s3z._cli._batch import drive, object_words
 from s3z._cli._failures import RefusedError
-from s3z._cli._names import Remote, as_directory, download_path, has_wildcard, understand, upload_key
-from s3z._cli._object import HEADERS, done, dry, iso, skip, store
+from s3z._cli._many import Source, from_files, goal, understand_source, understand_target
+from s3z._cli._names import Remote
+from s3z._cli._object import HEADERS
 from s3z._cli._options import UsageError
-from s3z._exceptions import NotFoundError
 from s3z._units import MIB
 
 if TYPE_CHECKING:
     from s3z._cli._context import Context
-    from s3z._types import DownloadResult
 
-_LATER = "is not available yet: name one object"
+_OF_OBJECTS = (*HEADERS, "checksum_algorithm", "metadata", "expires", "metadata_directive")
 
 
 def run(context: Context) -> None:
-    """Carry out `cp`.
+    """Carry out `cp` or `mv`.
 
     Raises:
-        RefusedError: the arguments are not those of one transfer.
-    """
-    if context.arguments[0] == "-":
-        pipe.run(context)
-        return
-    source, destination = _endpoints(context)
-    if isinstance(source, Remote):
-        assert isinstance(destination, str)
-        _download(context, source, destination)
-    else:
-        assert isinstance(destination, Remote)
-        _upload(context, source, destination)
-
-
-def _endpoints(context: Context) -> tuple[Remote | str, Remote | str]:
-    """Both arguments, after the checks that need no request.
-
-    Raises:
-        RefusedError: see `cli.md` 2.4 and 5.2.
+        RefusedError: the arguments are not those of a transfer.
+        UsageError: an option says nothing about these arguments.
     """
     first, second = context.arguments
-    if second == "-":
-        raise RefusedError("copying to stdout is not available yet")
-    raw = bool(context.options.raw)
-    source, destination = understand(first), understand(second)
-    name = destination if isinstance(destination, str) else destination.key
-    if not raw and has_wildcard(name):
-        raise RefusedError(f'target "{second}" can not contain glob characters')
-    if isinstance(source, str) and isinstance(destination, str):
-        raise RefusedError("local->local copy operations are not permitted")
-    if isinstance(source, Remote):
-        _check_remote_source(source, destination, raw=raw)
-    elif isinstance(destination, Remote):
-        _check_local_source(context, source, destination, raw=raw)
-    return source, destination
-
-
-def _check_remote_source(source: Remote, destination: Remote | str, *, raw: bool) -> None:
-    wild = not raw and has_wildcard(source.key)
-    if not wild and source.is_container and not (raw and source.key):
-        hint = f'to copy all that is in it, "{source.uri.rstrip("/")}/*" will do, once wildcards are available'
-        raise RefusedError("source argument must contain wildcard character", hint=hint)
-    if wild and isinstance(destination, Remote) and not destination.is_container:
-        raise RefusedError(f'target "{destination.uri}" must be a bucket or a prefix')
-    if wild:
-        raise RefusedError(f"copying by wildcard {_LATER}", hint="--raw takes * and ? as ordinary characters")
-    if isinstance(destination, Remote):
-        raise RefusedError("copying from S3 to S3 is not available yet")
-
-
-def _check_local_source(context: Context, source: str, destination: Remote, *, raw: bool) -> None:
-    many = not raw and has_wildcard(source)
-    mode = None
-    if not many:
-        try:
-            mode = os.stat(source).st_mode  # noqa: PTH116 - names are bytes here
-        except (FileNotFoundError, NotADirectoryError):
-            raise RefusedError(f'given object "{source}" not found', "not_found") from None
-    directory = mode is not None and stat.S_ISDIR(mode)
-    if (many or directory) and not destination.is_container:
-        raise RefusedError(f'target "{destination.uri}" must be a bucket or a prefix')
-    if many or directory:
-        raise RefusedError(f"copying {'a directory' if directory else 'by wildcard'} {_LATER}")
-    if as_directory(source) or (mode is not None and not stat.S_ISREG(mode)):
-        raise RefusedError(f'object "{source}" is not a regular file', "not_regular_file")
-    size = context.options.part_size
-    if size is not None and size < 5 * MIB:
-        raise UsageError('option "--part-size": at least 5M for uploads', "cp")
-    if context.options.expected_size is not None:
-        raise UsageError('option "--expected-size" is for stdin', "cp")
-    if context.options.version_id is not None:
-        raise UsageError('option "--version-id" needs a remote source', "cp")
-
-
-def _download(context: Context, source: Remote, destination: str) -> None:
-    options, target = context.options, download_path(source, destination)
-    _refuse_headers(context)
-    context.label = label = f"cp {source.uri} {target}"
-    context.names = names = {"source": source.uri, "destination": target}
-    if options.no_clobber and os.path.lexists(target):
-        skip(context, label, names)
+    if "-" in (first, second):
+        _standard_streams(context, first, second)
         return
-    client = context.client()
-    if context.dry_run:
-        found = _named(source, lambda: client.head(source.uri, version_id=options.version_id))
-        dry(context, label, names, found.size)
-        return
-    try:
-        result: DownloadResult = _named(
-            source,
-            lambda: client.download(
-                source.uri,
-                target,
-                version_id=options.version_id,
-                verify=options.verify or "auto",
-                resume=not options.no_resume,
-                overwrite=not options.no_clobber,
-                part_size=options.part_size,
-                max_concurrency=options.concurrency,
-                progress=context.display.show if context.display.active else None,
-            ),
-        )
-    except FileExistsError:
-        if not options.no_clobber:
-            raise
-        skip(context, label, names)
-        return
-    done(context, label, names, result, {"key": source.uri, **_facts(result)})
+    target = understand_target(context, second)
+    bad: list[tuple[str, str]] = []
+    if context.options.files_from is not None:
+        source, bad = from_files(context, first)
+    else:
+        if context.options.null:
+            raise UsageError('option "--null" needs --files-from', context.command)
+        source = understand_source(context, first, to_files=isinstance(target, str))
+    check_options(context, source, target)
+    place = goal(source, target, second)
+    _name(context, source, place)
+    for name, why in bad:
+        context.fail(f"{context.command} {name}", RefusedError(f'"{name}": {why}', "unsafe_key"), {"source": name})
+    if source.words is None:
+        raise RefusedError("no object found", "not_found")
+    request = {**transfer_words(context, source), "operation": context.command, "goal": place}
+    counts = drive(context, request, context.client("source"), context.client("destination"))
+    if not counts["found"] and not context.tally.failed and (source.is_remote or not source.is_many):
+        raise RefusedError("no object found", "not_found")
 
 
-def _facts(result: DownloadResult) -> dict[str, Any]:
+def _standard_streams(context: Context, first: str, second: str) -> None:
+    options = context.options
+    if context.command == "mv":
+        raise RefusedError("mv cannot move standard input or output")
+    if options.files_from is not None or options.manifest is not None:
+        raise UsageError('options "--files-from" and "--manifest" do not go with "-"', "cp")
+    if first == "-":
+        pipe.run(context)
+        return
+    from s3z._cli import cat
+
+    cat.to_stdout(context, first)
+
+
+def _name(context: Context, source: Source, place: tuple[str, bytes, bytes, bool]) -> None:
+    """What errors of the whole name: the resolved arguments where there is one object."""
+    import os
+
+    kind, bucket, name, exact = place
+    if source.is_many:
+        return
+    shown = source.target.uri if isinstance(source.target, Remote) else source.target
+    target = os.fsdecode(name)
+    if kind == "remote":
+        base = "" if exact else shown.rpartition("/")[2]
+        target = f"s3://{bucket.decode()}/{target}{base}"
+    context.label = f"{context.command} {shown} {target}"
+    context.names = {"source": shown, "destination": target}
+
+
+def check_options(context: Context, source: Source, target: Remote | str) -> None:
+    """Refuse options that say nothing about these sides: an error, never ignored.
+
+    Raises:
+        UsageError: there is one.
+    """
+    options, command = context.options, context.command
+    to_remote = isinstance(target, Remote)
+
+    def refuse(names: tuple[str, ...], needs: str) -> None:
+        for name in names:
+            if getattr(options, name, None) is not None:
+                raise UsageError(f'option "--{name.replace("_", "-")}" needs {needs}', command)
+
+    if not to_remote:
+        refuse(_OF_OBJECTS, "a remote destination")
+        refuse(("destination_region", "destination_profile", "destination_endpoint_url"), "a remote destination")
+        refuse(("resume",), "a local source")
+    if not source.is_remote:
+        refuse(("source_region", "source_profile", "source_endpoint_url"), "a remote source")
+        refuse(("version_id",), "a remote source")
+        refuse(("no_resume", "durable", "direct_io"), "a remote source")
+    if to_remote:
+        if source.is_remote:
+            refuse(("resume",), "a local source")
+        else:
+            refuse(("metadata_directive",), "a remote source")
+        if options.part_size is not None and options.part_size < 5 * MIB:
+            raise UsageError('option "--part-size": at least 5M for uploads', command)
+    if getattr(options, "expected_size", None) is not None:
+        raise UsageError('option "--expected-size" is for stdin', command)
+    if command == "mv" and options.verify == "off":
+        raise UsageError("mv cannot do without verification: it removes the source", command)
+
+
+def transfer_words(context: Context, source: Source) -> dict[str, Any]:
+    """What the options say of every transfer, in the words of the core."""
+    options = context.options
+    verify = options.verify or "auto"
+    if verify == "auto" and context.client("source")._settings.response_checksum_validation.value == "when_required":
+        verify = "off"
+    glacier = "skip" if options.ignore_glacier_warnings else "error"
     return {
-        "last_modified": None if result.last_modified is None else iso(result.last_modified),
-        "storage_class": result.storage_class or "STANDARD",
+        "selections": [source.words],
+        "flatten": bool(getattr(options, "flatten", None)),
+        "no_clobber": bool(getattr(options, "no_clobber", None)),
+        "if_size_differs": bool(getattr(options, "if_size_differs", None)),
+        "if_source_newer": bool(getattr(options, "if_source_newer", None)),
+        "verify": verify,
+        "resume_downloads": not options.no_resume,
+        "resume_uploads": bool(options.resume),
+        "durable": bool(options.durable) or context.command == "mv",
+        "direct_io": options.direct_io,
+        "part_size": options.part_size,
+        "max_concurrency": options.concurrency,
+        "glacier": "try" if options.force_glacier_transfer else glacier,
+        "dry_run": context.dry_run,
+        "copies_on_server": context.is_one_store,
+        "workers": context.workers,
+        **object_words(context),
     }
-
-
-def _refuse_headers(context: Context) -> None:
-    """Options of an object to be written mean nothing for a file: an error, never ignored."""
-    for name in (*HEADERS, "checksum_algorithm", "metadata", "expires"):
-        if getattr(context.options, name) is not None:
-            raise UsageError(f'option "--{name.replace("_", "-")}" needs a remote destination', "cp")
-
-
-def _upload(context: Context, source: str, destination: Remote) -> None:
-    target = Remote(destination.bucket, upload_key(source, destination))
-    context.label = f"cp {source} {target.uri}"
-    context.names = names = {"source": source, "destination": target.uri}
-    store(context, source, target, names, lambda: os.stat(source).st_size)  # noqa: PTH116
-
-
-def _named(source: Remote, call: Any) -> Any:
-    """What `call` returns; a missing key is reported by the name that was given."""
-    try:
-        return call()
-    except NotFoundError as error:
-        if error.code in (None, "NoSuchKey", "NotFound", "404"):
-            error.args = (f'given object "{source.uri}" not found',)
-        raise

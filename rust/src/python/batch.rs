@@ -58,7 +58,8 @@ const OPTIONS: [&str; 33] = [
     "text_type",
     "bytes_type",
 ];
-const SELECTION: [&str; 16] = [
+const SELECTION: [&str; 17] = [
+    "exact",
     "kind",
     "bucket",
     "prefix",
@@ -249,6 +250,7 @@ fn selection(words: Bound<'_, PyDict>) -> PyResult<Selection> {
             filters,
             filter_prefix: words.get("filter_prefix")?.unwrap_or_default(),
             skips_markers: flag("markers", false)?,
+            is_exact: flag("exact", false)?,
         }),
         "tree" => Selection::Tree(Tree {
             root: words.get("root")?.unwrap_or_default(),

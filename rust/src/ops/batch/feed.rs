@@ -52,6 +52,8 @@ pub struct Keys {
     pub filter_prefix: Vec<u8>,
     /// Whether zero-byte keys that end in `/` are told as skipped, not taken.
     pub skips_markers: bool,
+    /// Only the key that is the prefix.
+    pub is_exact: bool,
 }
 
 /// Entries, page by page, in the order of their names.
@@ -202,6 +204,9 @@ impl Keys {
     pub(super) fn found(&self, object: Object, size: u64, modified: Option<std::time::SystemTime>) -> Option<Found> {
         let name = object.key.as_bytes();
         if self.pattern.as_ref().is_some_and(|pattern| !pattern.matches(name)) {
+            return None;
+        }
+        if self.is_exact && object.key != self.prefix {
             return None;
         }
         let base = name.iter().rposition(|byte| *byte == b'/').map_or(name, |slash| &name[slash + 1..]);

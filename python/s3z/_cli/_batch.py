@@ -1,0 +1,130 @@
+"""One batch of the core, from its first line to its counts."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from s3z import _core
+from s3z._cli._object import HEADERS
+from s3z._content_type import BY_EXTENSION, BYTES, TEXT
+from s3z._headers import ObjectOptions, build
+
+if TYPE_CHECKING:
+    from s3z._cli._context import Context
+    from s3z._client import Client
+
+#: options that say what a new object is like; any of them makes a copy replace its metadata
+_REPLACING = ("content_type", "content_encoding", "content_disposition", "cache_control", "metadata", "expires")
+_SKIPPED = {
+    "exists": "object already exists",
+    "same_size": "object size matches",
+    "not_newer": "object is newer or same age",
+    "unchanged": "object is unchanged",
+    "same_checksum": "object has the same content",
+    "directory_marker": "object marks a directory",
+    "symlink": "object is a symbolic link",
+    "glacier": "object is on Glacier storage",
+    "manifest": "object is done according to the manifest",
+}
+
+
+def object_words(context: Context) -> dict[str, Any]:
+    """What the options say of objects that are made.
+
+    Raises:
+        ConfigError: a value cannot be a header.
+    """
+    options = context.options
+    given = {name: getattr(options, name) for name in HEADERS}
+    metadata = dict(options.metadata) if options.metadata else None
+    expires = None if options.expires is None else datetime.fromisoformat(options.expires)
+    headers = build(ObjectOptions(**given, metadata=metadata, expires=expires), [])
+    directive = getattr(options, "metadata_directive", None)
+    replace = directive == "REPLACE" or (
+        directive is None and any(getattr(options, name) is not None for name in _REPLACING)
+    )
+    return {
+        "headers": headers,
+        "replace_metadata": replace,
+        "checksum": options.checksum_algorithm or "crc64nvme",
+        "types": BY_EXTENSION,
+        "text_type": TEXT,
+        "bytes_type": BYTES,
+    }
+
+
+def _format(context: Context) -> str:
+    if not context.printer.shows_results:
+        return "none"
+    return "json" if context.options.json else "text"
+
+
+def drive(
+    context: Context, request: dict[str, Any], source: Client | None = None, destination: Client | None = None
+) -> dict[str, int]:
+    """Run a batch to its end, and tell what comes of it.
+
+    Args:
+        context: whose counts it adds to.
+        request: for the core.
+        source: the client of that side; None is the one of the command.
+        destination: likewise.
+
+    Returns:
+        The counts of the core.
+
+    Raises:
+        Interrupted: a signal came; what was under way has been cleared up.
+    """
+    source = source or context.client()
+    destination = destination or source
+    words = {**request, "format": _format(context), "tells_skips": context.printer.level <= 1}
+    batch = _core.start_batch(source._native(), destination._native(), words)
+    progress = context.display.show if context.display.active else None
+    interrupted: KeyboardInterrupt | None = None
+    while True:
+        try:
+            row = batch.next(progress)
+        except KeyboardInterrupt as error:
+            if interrupted is not None:
+                raise
+            interrupted = error
+            batch.stop()
+            continue
+        if row is None:
+            break
+        _tell(context, row)
+    counts = batch.counts()
+    _count(context, counts)
+    if interrupted is not None:
+        raise interrupted
+    return counts
+
+
+def _tell(context: Context, row: _core.BatchRow) -> None:
+    lines, failures, skips = row
+    context.printer.lines(lines)
+    for label, reason in skips:
+        context.printer.debug(os.fsdecode(label), _SKIPPED[reason])
+    for label, source, destination, error, kind in failures:
+        names = {"source": os.fsdecode(source)} if source else None
+        if names and destination:
+            names["destination"] = os.fsdecode(destination)
+        command = os.fsdecode(label) if source else context.label
+        context.report(command, error, names, kind)
+
+
+def _count(context: Context, counts: dict[str, int]) -> None:
+    tally = context.tally
+    tally.done += counts["done"]
+    tally.skipped += counts["skipped"]
+    tally.failed += counts["failed"]
+    tally.deleted += counts["deleted"]
+    tally.held_back += counts["held_back"]
+    tally.transferred += counts["transferred"]
+    tally.resumed += counts["resumed"]
+    for kind in ("full_object", "parts", "length"):
+        if counts[kind]:
+            tally.verified[kind] = tally.verified.get(kind, 0) + counts[kind]

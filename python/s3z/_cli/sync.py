@@ -1,0 +1,192 @@
+"""`s3z sync`: make the destination hold what the source holds, one way; nothing is deleted unless all went well."""
+
+# names are bytes here, and pathlib would cost start-up time
+# ruff: noqa: PTH110, PTH111, PTH112, PTH118
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from s3z._cli._batch import drive
+from s3z._cli._failures import RefusedError
+from s3z._cli._many import Source, follows, goal, keys, understand_source, understand_target
+from s3z._cli._names import Remote, as_directory
+from s3z._cli._options import UsageError
+from s3z._cli.cp import check_options, transfer_words
+
+if TYPE_CHECKING:
+    from s3z._cli._context import Context
+
+
+def run(context: Context) -> None:
+    """Carry out `sync`.
+
+    Raises:
+        RefusedError: the arguments are no two sides, or deleting would be unsafe.
+        UsageError: options exclude each other.
+    """
+    options = context.options
+    compare = comparison(context)
+    first, second = context.arguments
+    target = understand_target(context, second)
+    source = understand_source(context, first, to_files=isinstance(target, str), stats=True)
+    check_options(context, source, target)
+    place = goal(source, target, second)
+    if options.delete:
+        _check_delete(source, target)
+    if source.words is None:
+        raise RefusedError("no object found", "not_found")
+    if not source.is_many:
+        _one(context, source, place)
+        return
+    place, compared = sides(context, source, target)
+    request: dict[str, Any] = {
+        **transfer_words(context, source),
+        "operation": "sync",
+        "goal": place,
+        "compared": compared,
+        "compare": compare,
+        "delete": bool(options.delete),
+        "max_delete": options.max_delete,
+        "force": bool(options.force),
+        "exit_on_error": bool(options.exit_on_error),
+    }
+    counts = drive(context, request, context.client("source"), context.client("destination"))
+    if counts["held_back"]:
+        count = counts["held_back"]
+        text = "1 deletion was held back" if count == 1 else f"{count} deletions were held back"
+        context.printer.warning(context.label, f"{text}: not everything before went well")
+    if not counts["found"] and not context.tally.failed and not (options.delete and options.force):
+        if options.delete:
+            raise RefusedError("the source selects nothing: --delete needs --force then", "not_found")
+        if source.is_remote:
+            raise RefusedError("no object found", "not_found")
+
+
+def comparison(context: Context) -> str:
+    """How pairs of one size are compared.
+
+    Raises:
+        UsageError: more than one way was given.
+    """
+    options = context.options
+    given = [name for name in ("size_only", "exact_timestamps", "checksum") if getattr(options, name, None)]
+    if len(given) > 1:
+        one, other = (name.replace("_", "-") for name in given[:2])
+        raise UsageError(f'options "--{one}" and "--{other}" exclude each other', context.command)
+    if not given:
+        return "newer"
+    return {"size_only": "size", "exact_timestamps": "times", "checksum": options.checksum or "checksum"}[given[0]]
+
+
+def _check_delete(source: Source, target: Remote | str) -> None:
+    if not source.is_many:
+        raise RefusedError("--delete needs a directory, a prefix or a wildcard as source")
+    if isinstance(target, Remote):
+        return
+    real = os.path.realpath(target)
+    home = os.path.realpath(os.path.expanduser("~"))
+    if real in ("/", home):
+        what = "the root directory" if real == "/" else "the home directory"
+        raise RefusedError(f'target "{target}" is {what}: nothing is deleted there')
+
+
+def sides(
+    context: Context, source: Source, target: Remote | str
+) -> tuple[tuple[str, bytes, bytes, bool], dict[str, Any]]:
+    """The place that is compared, and what of it takes part; the source's relative names are made to fit."""
+    assert source.words is not None
+    filters = {name: source.words.get(name) for name in ("include", "exclude")}
+    prefix = source.words.get("name_prefix") or b""
+    if prefix:
+        source.words["name_prefix"] = b""
+    # Both sides are matched by the name below the compared place.
+    if source.words["kind"] == "keys":
+        strip = source.words["strip"]
+        source.words["filter_prefix"] = source.words["prefix"].encode()[:strip]
+    if isinstance(target, Remote):
+        key = target.key + os.fsdecode(prefix)
+        compared = keys(context, Remote(target.bucket, ""), markers=True)
+        compared |= {"prefix": key, "strip": len(key.encode()), "filter_prefix": key.encode(), **filters}
+        return ("remote", target.bucket.encode(), key.encode(), False), compared
+    root = os.fsencode(target)
+    tree = {
+        "kind": "tree",
+        "root": root,
+        "name_prefix": b"",
+        "follow": follows(context),
+        "stats": True,
+        "may_be_missing": True,
+        **filters,
+    }
+    return ("local", b"", root, False), tree
+
+
+def _one(context: Context, source: Source, place: tuple[str, bytes, bytes, bool]) -> None:
+    """One object or file: that one name is compared."""
+    kind, bucket, name, exact = place
+    shown = source.target.uri if isinstance(source.target, Remote) else source.target
+    base = shown.rpartition("/")[2]
+    compare = comparison(context)
+    if kind == "local":
+        path = os.fsdecode(name)
+        target = context.arguments[1]
+        if not os.path.isdir(target) and not as_directory(target) and exact:
+            # A local destination is always a directory.
+            path = os.path.join(target, base)
+        directory, base_name = os.path.split(path)
+        place = ("local", b"", os.fsencode(directory or "."), False)
+        compared: dict[str, Any] = {
+            "kind": "tree",
+            "root": os.fsencode(path),
+            "follow": follows(context),
+            "stats": True,
+            "may_be_missing": True,
+        }
+        relative = os.fsencode(base_name)
+    else:
+        key = os.fsdecode(name) + ("" if exact else base)
+        relative = base.encode()
+        prefix = key[: len(key) - len(base)] if key.endswith(base) else key
+        compared = {
+            "kind": "keys",
+            "bucket": bucket.decode(),
+            "prefix": key,
+            "exact": True,
+            "strip": len(prefix.encode()),
+        }
+        place = ("remote", bucket, key.encode() if exact else name, exact)
+        if exact:
+            relative = key.rpartition("/")[2].encode()
+            compared["strip"] = len(key.encode()) - len(relative)
+    assert source.words is not None
+    words = _listed(source, relative)
+    request: dict[str, Any] = {
+        **transfer_words(context, Source(words, source.target, is_many=False)),
+        "operation": "sync",
+        "goal": place,
+        "compared": compared,
+        "compare": compare,
+        "exit_on_error": bool(context.options.exit_on_error),
+    }
+    counts = drive(context, request, context.client("source"), context.client("destination"))
+    if not counts["found"] and not context.tally.failed:
+        if isinstance(source.target, Remote):
+            raise RefusedError(f'given object "{source.target.uri}" not found', "not_found")
+        raise RefusedError("no object found", "not_found")
+
+
+def _listed(source: Source, relative: bytes) -> dict[str, Any]:
+    """The one source as a listing tells it: with its size and time."""
+    if isinstance(source.target, Remote):
+        key = source.target.key
+        strip = len(key.encode()) - len(relative)
+        return {
+            "kind": "keys",
+            "bucket": source.target.bucket,
+            "prefix": key,
+            "exact": True,
+            "strip": strip,
+        }
+    return {"kind": "tree", "root": os.fsencode(source.target), "name_prefix": b"", "stats": True, "follow": True}
+
