@@ -299,8 +299,8 @@ class TestGroups:
     def test_one_line_for_each_class(self, run: Command) -> None:
         for option in ("-g", "--group"):
             assert sorted(run("du", option, "s3://b/*").lines) == [
-                "11 bytes in 1 objects: s3://b/* [GLACIER]", "18 bytes in 2 objects: s3://b/* [STANDARD]",
-                "7 bytes in 1 objects: s3://b/* [STANDARD_IA]",
+                "11 bytes in 1 object: s3://b/* [GLACIER]", "18 bytes in 2 objects: s3://b/* [STANDARD]",
+                "7 bytes in 1 object: s3://b/* [STANDARD_IA]",
             ]  # fmt: skip
 
     def test_human(self, run: Command, fake_s3: FakeS3) -> None:
