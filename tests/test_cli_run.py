@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.data import MIB
-from support.trees import changes, fill, keys, objects, read_tree, write_tree
+from support.trees import changes, ended, fill, keys, objects, read_tree, write_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -258,10 +258,10 @@ class TestTogether:
         fake_s3.switch(latency_ms=100)
         text = "".join(f"cp dir/a.txt s3://c/{number}\n" for number in range(2000))
         (tmp_path / "commands").write_text(text)
-        process = run.start("--json", "--numworkers", "4", "run", "commands")
-        fake_s3.wait_for_log(operation="PutObject", count=4)
-        process.send_signal(signal.SIGTERM)
-        stdout, _ = process.communicate(timeout=20)
+        with ended(run.start("--json", "--numworkers", "4", "run", "commands")) as process:
+            fake_s3.wait_for_log(operation="PutObject", count=4)
+            process.send_signal(signal.SIGTERM)
+            stdout, _ = process.communicate(timeout=20)
         assert process.returncode == -signal.SIGTERM
         assert b'"record":"summary"' in stdout.splitlines()[-1].replace(b": ", b":")
         assert len(keys(fake_s3, "c")) < 2000

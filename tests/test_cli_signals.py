@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.command import SCRIPT
 from support.data import MIB, leftovers, write_pattern
-from support.trees import changes, deletions, fill, keys, read_tree, write_tree
+from support.trees import changes, deletions, ended, fill, keys, read_tree, write_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,16 +53,11 @@ class Ended:
     def __init__(
         self, run: Command, server: FakeS3, number: int, operation: str, *arguments: str, count: int = 20, **more: Any
     ) -> None:
-        process = run.start(*arguments, **more)
-        try:
+        with ended(run.start(*arguments, **more)) as process:
             server.wait_for_log(operation=operation, count=count)
             self.sent = time.time()
             process.send_signal(number)
             self.stdout, self.stderr = process.communicate(timeout=60)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
         self.seconds = time.time() - self.sent
         self.number, self.server, self.status = number, server, process.returncode
 
@@ -94,13 +89,13 @@ class Ended:
 class TestManyObjects:
     def test_download(self, many: Command, fake_s3: FakeS3, tmp_path: Path, name: str, number: int) -> None:
         fake_s3.switch(latency_ms=100)
-        ended = Ended(many, fake_s3, number, "GetObject", "--json", name, "s3://src/*", "out/")
-        ended.check()
+        stopped = Ended(many, fake_s3, number, "GetObject", "--json", name, "s3://src/*", "out/")
+        stopped.check()
         assert leftovers(tmp_path) == []
         found = read_tree(tmp_path / "out")
         assert len(found) < COUNT
         assert set(found.values()) <= {BODY.decode()}
-        assert {os.path.relpath(path, "out") for path in ended.done} <= set(found)
+        assert {os.path.relpath(path, "out") for path in stopped.done} <= set(found)
         if name == "mv":
             fake_s3.switch(latency_ms=0)
             assert set(found) | set(keys(fake_s3, "src")) == set(read_tree(tmp_path / "dir"))
@@ -108,26 +103,26 @@ class TestManyObjects:
     def test_upload(self, many: Command, fake_s3: FakeS3, tmp_path: Path, name: str, number: int) -> None:
         fake_s3.switch(latency_ms=100)
         before = set(read_tree(tmp_path / "dir"))
-        ended = Ended(many, fake_s3, number, "PutObject", "--json", name, "dir/", "s3://dst/")
-        ended.check()
+        stopped = Ended(many, fake_s3, number, "PutObject", "--json", name, "dir/", "s3://dst/")
+        stopped.check()
         fake_s3.switch(latency_ms=0)
         found = set(keys(fake_s3, "dst"))
         assert len(found) < COUNT
-        assert {uri.removeprefix("s3://dst/") for uri in ended.done} <= found
+        assert {uri.removeprefix("s3://dst/") for uri in stopped.done} <= found
         left = set(read_tree(tmp_path / "dir"))
         assert left | found == before
         assert name == "mv" or left == before
 
     def test_copy_by_the_server(self, many: Command, fake_s3: FakeS3, name: str, number: int) -> None:
         fake_s3.switch(latency_ms=100)
-        ended = Ended(many, fake_s3, number, "CopyObject", "--json", name, "s3://src/*", "s3://dst/")
-        ended.check()
+        stopped = Ended(many, fake_s3, number, "CopyObject", "--json", name, "s3://src/*", "s3://dst/")
+        stopped.check()
         fake_s3.switch(latency_ms=0)
         found, left = set(keys(fake_s3, "dst")), set(keys(fake_s3, "src"))
         assert len(found) < COUNT
         assert len(found | left) == COUNT
         assert name == "mv" or len(left) == COUNT
-        assert {uri.removeprefix("s3://dst/") for uri in ended.done} <= found
+        assert {uri.removeprefix("s3://dst/") for uri in stopped.done} <= found
 
 
 class TestOthers:
@@ -143,9 +138,9 @@ class TestOthers:
         flags = [] if text else ["--json"]
         for name in ("ls", "du"):
             fake_s3.do("clear_log")
-            ended = Ended(run, fake_s3, number, "ListObjectsV2", *flags, name, "s3://src/*", count=3)
-            ended.check(summary=False)
-            assert len(ended.stdout.splitlines()) < 60_000
+            stopped = Ended(run, fake_s3, number, "ListObjectsV2", *flags, name, "s3://src/*", count=3)
+            stopped.check(summary=False)
+            assert len(stopped.stdout.splitlines()) < 60_000
 
     @SIGNALS
     @pytest.mark.parametrize(
@@ -160,8 +155,8 @@ class TestOthers:
         """In the first request of all; no record but the summary, and no change."""
         fill(fake_s3, "dst", ["old"])
         fake_s3.rule({"type": "latency", "ms": 100_000}, operation="ListObjectsV2", bucket="src")
-        ended = Ended(run, fake_s3, number, "ListObjectsV2", "--json", "--read-timeout", "5m", *arguments, count=1)
-        ended.check()
+        stopped = Ended(run, fake_s3, number, "ListObjectsV2", "--json", "--read-timeout", "5m", *arguments, count=1)
+        stopped.check()
         assert changes(fake_s3) == []
         assert not (tmp_path / "out").exists() or read_tree(tmp_path / "out") == {}
 
@@ -171,8 +166,8 @@ class TestOthers:
         for each in range(6):
             write_pattern(tmp_path / f"big/{each}", 40 * MIB)
         fake_s3.switch(rate_per_connection=2 * MIB)
-        ended = Ended(run, fake_s3, number, "UploadPart", "--json", "cp", "-p", "5M", "big/", "s3://dst/", count=6)
-        ended.check()
+        stopped = Ended(run, fake_s3, number, "UploadPart", "--json", "cp", "-p", "5M", "big/", "s3://dst/", count=6)
+        stopped.check()
         assert keys(fake_s3, "dst") == []
 
     @SIGNALS
@@ -180,8 +175,8 @@ class TestOthers:
         for each in range(6):
             fake_s3.pattern("src", f"{each}", 40 * MIB)
         fake_s3.switch(rate_per_connection=2 * MIB)
-        ended = Ended(run, fake_s3, number, "GetObject", "--json", "cp", "--no-resume", "s3://src/*", "out/", count=6)
-        ended.check()
+        stopped = Ended(run, fake_s3, number, "GetObject", "--json", "cp", "--no-resume", "s3://src/*", "out/", count=6)
+        stopped.check()
         assert leftovers(tmp_path) == []
         assert not (tmp_path / "out").exists() or read_tree(tmp_path / "out") == {}
 
@@ -189,33 +184,33 @@ class TestOthers:
     def test_large_copy_by_the_server(self, run: Command, fake_s3: FakeS3, number: int) -> None:
         fake_s3.pattern("src", "huge", 6 << 30)
         fake_s3.rule({"type": "latency", "ms": 100_000}, operation="UploadPartCopy")
-        ended = Ended(
+        stopped = Ended(
             run, fake_s3, number, "UploadPartCopy", "--json", "--read-timeout", "5m", "cp", "s3://src/huge",
             "s3://dst/", count=1,
         )  # fmt: skip
-        ended.check()
+        stopped.check()
         assert keys(fake_s3, "dst") == []
 
     @SIGNALS
     def test_removal(self, run: Command, fake_s3: FakeS3, number: int) -> None:
         fill(fake_s3, "src", [f"{number:06}" for number in range(30_000)])
         fake_s3.rule({"type": "latency", "ms": 500}, operation="DeleteObjects")
-        ended = Ended(run, fake_s3, number, "DeleteObjects", "--json", "rm", "s3://src/*", count=1)
-        ended.check()
+        stopped = Ended(run, fake_s3, number, "DeleteObjects", "--json", "rm", "s3://src/*", count=1)
+        stopped.check()
         left = len(keys(fake_s3, "src"))
-        records = [json.loads(line) for line in ended.stdout.splitlines()]
+        records = [json.loads(line) for line in stopped.stdout.splitlines()]
         gone = [record for record in records if record.get("operation") == "rm" and record["success"]]
         assert 0 < left <= 30_000 - len(gone)
         assert len(deletions(fake_s3)) < 30
 
     def test_text_has_no_half_lines(self, many: Command, fake_s3: FakeS3) -> None:
         fake_s3.switch(latency_ms=50)
-        ended = Ended(many, fake_s3, signal.SIGINT, "CopyObject", "cp", "s3://src/*", "s3://dst/")
-        ended.check(summary=False)
+        stopped = Ended(many, fake_s3, signal.SIGINT, "CopyObject", "cp", "s3://src/*", "s3://dst/")
+        stopped.check(summary=False)
         fake_s3.switch(latency_ms=0)
-        assert ended.stdout == b"" or ended.stdout.endswith(b"\n")
+        assert stopped.stdout == b"" or stopped.stdout.endswith(b"\n")
         there = set(keys(fake_s3, "dst"))
-        for line in ended.stdout.decode().splitlines():
+        for line in stopped.stdout.decode().splitlines():
             _, source, destination = line.split(" ")
             assert source.replace("src", "dst") == destination
             assert destination.removeprefix("s3://dst/") in there

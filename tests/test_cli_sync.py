@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.data import MIB, write_pattern
-from support.trees import PAST, changes, fill, keys, modified, objects, put_at, put_tree, read_tree, write_tree
+from support.trees import PAST, changes, ended, fill, keys, modified, objects, put_at, put_tree, read_tree, write_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -499,10 +499,8 @@ class TestCourse:
         fill(fake_s3, listed, (f"k{number:05}" for number in range(1500)))
         write_tree(tmp_path / "dir", {"a": "a", "z": "z"})
         fake_s3.rule({"type": "latency", "ms": 60_000}, operation="ListObjectsV2", bucket=listed, skip=1)
-        process = fake.start("sync", *ARGUMENTS[direction])
-        try:
+        with ended(fake.start("sync", *ARGUMENTS[direction])) as process:
             fake_s3.wait_for_log(operation=operation)
-        finally:
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=30)
         assert process.returncode == -signal.SIGINT
@@ -562,8 +560,8 @@ class TestCourse:
         fake_s3.rule({"type": "stall", "after": 1000, "seconds": 100}, operation="GetObject", key="a-slow")
         fake_s3.rule({"type": "latency", "ms": 300}, operation="GetObject", key="bad")
         fake_s3.rule({"type": "respond", "status": 403, "code": "AccessDenied"}, operation="GetObject", key="bad")
-        process = fake.start("--read-timeout", "5m", "sync", "--exit-on-error", "s3://src/*", "out/")
-        _, stderr = process.communicate(timeout=30)
+        with ended(fake.start("--read-timeout", "5m", "sync", "--exit-on-error", "s3://src/*", "out/")) as process:
+            _, stderr = process.communicate(timeout=30)
         assert process.returncode == 1
         assert b"AccessDenied" in stderr
 

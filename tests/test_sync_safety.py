@@ -15,6 +15,7 @@ from support.trees import (
     PAST,
     changes,
     deletions,
+    ended,
     fill,
     honour_modes,
     keys,
@@ -272,10 +273,10 @@ class TestOtherErrors:
     def test_interruption(self, case: Callable[[str], Case], fake_s3: FakeS3, number: int) -> None:
         here = case("copy").make()
         fake_s3.rule({"type": "latency", "ms": 60_000}, operation="CopyObject", key="n")
-        process = here.run.start("--read-timeout", "5m", "sync", "--delete", *here.arguments)
-        fake_s3.wait_for_log(operation="CopyObject", key="n")
-        process.send_signal(number)
-        process.communicate(timeout=30)
+        with ended(here.run.start("--read-timeout", "5m", "sync", "--delete", *here.arguments)) as process:
+            fake_s3.wait_for_log(operation="CopyObject", key="n")
+            process.send_signal(number)
+            process.communicate(timeout=30)
         assert process.returncode == -number
         assert set(OLD) <= here.there()
         assert deletions(fake_s3) == []
@@ -400,17 +401,21 @@ class TestKept:
         ours = [*OURS, *(f"sub/{name}" for name in OURS)]
         here = case(direction).make([*NEW, *(ours if direction == "up" else [])], [*OLD, *ours])
         before = here.there()
-        outcome = here.sync(status=0)
-        there = here.there()
-        remove_leftovers(tmp_path)
+        try:
+            outcome = here.sync(status=0)
+            there = here.there()
+        finally:
+            remove_leftovers(tmp_path)
         assert (before - set(OLD)) | set(NEW) == there
         assert ".s3z-" not in outcome.stdout + outcome.stderr
 
     def test_own_temporary_files_are_not_uploaded(self, case: Callable[[str], Case], tmp_path: Path) -> None:
         here = case("up").make([*NEW, *OURS, f"sub/{OURS[0]}"])
-        here.sync(status=0)
-        assert len(leftovers(tmp_path)) == 3
-        remove_leftovers(tmp_path)
+        try:
+            here.sync(status=0)
+            assert len(leftovers(tmp_path)) == 3
+        finally:
+            remove_leftovers(tmp_path)
         assert here.there() == set(NEW)
 
     @pytest.mark.parametrize("direction", ["up", "down"])
@@ -458,19 +463,19 @@ class TestKept:
         """#93: when the last name is on its way, the ones before have been looked at."""
         here = case("down").make()
         fake_s3.rule({"type": "respond", "status": 503, "code": "SlowDown"}, operation="GetObject", key="y")
-        process = here.run.start("-r", "50", "sync", "--delete", *here.arguments)
-        fake_s3.wait_for_log(operation="GetObject", key="y")
-        old = tmp_path / "out/0-old"
-        if change == "longer":
-            old.write_text("old, and more")
-        elif change == "touched":
-            os.utime(old, (PAST + 500, PAST + 500))
-        else:
-            (tmp_path / "another").write_text("now")
-            os.utime(tmp_path / "another", (PAST, PAST))
-            (tmp_path / "another").rename(old)
-        fake_s3.do("clear_rules")
-        _, stderr = process.communicate(timeout=60)
+        with ended(here.run.start("-r", "50", "sync", "--delete", *here.arguments)) as process:
+            fake_s3.wait_for_log(operation="GetObject", key="y")
+            old = tmp_path / "out/0-old"
+            if change == "longer":
+                old.write_text("old, and more")
+            elif change == "touched":
+                os.utime(old, (PAST + 500, PAST + 500))
+            else:
+                (tmp_path / "another").write_text("now")
+                os.utime(tmp_path / "another", (PAST, PAST))
+                (tmp_path / "another").rename(old)
+            fake_s3.do("clear_rules")
+            _, stderr = process.communicate(timeout=60)
         assert process.returncode == 1
         assert b"0-old" in stderr
         assert {*NEW, "0-old"} <= here.there()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import ctypes
 import json
 import os
@@ -12,7 +13,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import subprocess
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from support.servers import FakeS3, Server
@@ -114,6 +116,20 @@ def deletions(server: FakeS3) -> list[dict[str, Any]]:
 def changes(server: FakeS3) -> list[dict[str, Any]]:
     """Requests that change anything."""
     return [record for record in server.log() if record["method"] not in ("GET", "HEAD")]
+
+
+@contextlib.contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Whatever goes wrong inside, nothing of the process is left."""
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def honour_modes() -> None:
