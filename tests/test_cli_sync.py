@@ -295,7 +295,6 @@ def test_exact_timestamps_are_whole_seconds(fake: Command, fake_s3: FakeS3, tmp_
     put_at(fake_s3, "src", "k", b"new", PAST)
     write_tree(tmp_path / "out", {"k": "old"}, PAST + 0.4)
     assert fake("sync", "--exact-timestamps", "s3://src/*", "out/").stdout == ""
-    assert fake("sync", "--exact-timestamps", "s3://src/*", "out/").stdout == ""
 
 
 @pytest.mark.parametrize("more", [{}, {"part_size": 5 * MIB, "algorithm": "CRC32", "composite": True}])
@@ -340,8 +339,8 @@ class TestTwice:
         self.round_trip(run, server, bucket, other, tmp_path)
 
     def test_deep_and_hidden(self, run: Command, server: Server, bucket: str, other: str, tmp_path: Path) -> None:
-        deep = "/".join(f"d{number}" for number in range(100))
-        write_tree(tmp_path / "odd", {f"{deep}/f": "x", ".hidden": "h", ".dir/.x/y": "y", "d0/f": "z", "empty": ""})
+        deep = "d/" * 100
+        write_tree(tmp_path / "odd", {f"{deep}f": "x", ".hidden": "h", ".dir/.x/y": "y", "d/f": "z", "empty": ""})
         self.round_trip(run, server, bucket, other, tmp_path)
 
     @pytest.mark.parametrize("seed", [1, 2, 3])
