@@ -256,8 +256,8 @@ class TestBothThere:
         self, fake: Command, fake_s3: FakeS3, tmp_path: Path, direction: str, offset: int
     ) -> None:
         arguments = arrange(direction, fake_s3, tmp_path, "same", "same", offset)
-        assert fake("sync", "--checksum", *arguments).stdout == ""
-        assert fake("sync", "--checksum=etag", *arguments).stdout == ""
+        for option in ("--checksum", "--checksum=etag"):
+            assert fake("sync", option, *arguments).stdout == ""
 
     @pytest.mark.parametrize(
         ("option", "switches", "equal_is_skipped"),
@@ -426,9 +426,8 @@ class TestEntries:
         assert objects(fake_s3, "dst") == {"a": "a", "z": "z", "file": "a", "more/x": "x"}
 
     def test_links_are_skipped_when_told_so(self, fake: Command, fake_s3: FakeS3, odd: Path) -> None:
-        (odd / "file").symlink_to("a")
-        (odd / "more").symlink_to(".")
-        (odd / "broken").symlink_to("nothing")
+        for name, target in (("file", "a"), ("more", "."), ("broken", "nothing")):
+            (odd / name).symlink_to(target)
         fake("sync", "--no-follow-symlinks", "dir/", "s3://dst/")
         assert objects(fake_s3, "dst") == {"a": "a", "z": "z"}
 
