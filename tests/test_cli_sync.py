@@ -203,8 +203,7 @@ def test_refused(fake: Command, fake_s3: FakeS3, tmp_path: Path, arguments: list
 def test_usage(fake: Command, fake_s3: FakeS3, tmp_path: Path, options: tuple[str, ...]) -> None:
     write_tree(tmp_path / "dir", TREE)
     fake_s3.do("clear_log")
-    outcome = fake("sync", *options, "dir/", "s3://dst/", status=2)
-    assert outcome.errors[0].startswith('ERROR "sync": ')
+    assert fake("sync", *options, "dir/", "s3://dst/", status=2).errors[0].startswith('ERROR "sync": ')
     assert fake_s3.log() == []
 
 
@@ -335,7 +334,8 @@ class TestTwice:
         self.round_trip(run, server, bucket, other, tmp_path)
 
     def test_odd_names(self, run: Command, server: Server, bucket: str, other: str, tmp_path: Path) -> None:
-        write_tree(tmp_path / "odd", {name: name for each in ODD for name in (each, f"d{each}/x")})
+        names = ODD if server.name == "fake-s3" else ODD[:-1]  # versitygw lists a control character as U+FFFD
+        write_tree(tmp_path / "odd", {name: name for each in names for name in (each, f"d{each}/x")})
         self.round_trip(run, server, bucket, other, tmp_path)
 
     def test_deep_and_hidden(self, run: Command, server: Server, bucket: str, other: str, tmp_path: Path) -> None:
