@@ -1,0 +1,283 @@
+"""`s3z run`: many commands, one a line, in one process (cli.md 4)."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from support.data import MIB
+from support.trees import changes, ended, fill, keys, objects, read_tree, write_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support.command import Command, Outcome
+    from support.servers import FakeS3, Server
+
+
+@pytest.fixture
+def run(fake_s3: FakeS3, command: Callable[..., Command], tmp_path: Path) -> Command:
+    write_tree(tmp_path / "dir", {"a.txt": "a\n", "sub/b.txt": "b\n"})
+    fill(fake_s3, "b", ["p/a.txt", "p/sub/b.txt"], b"remote\n")
+    fake_s3.do("create_bucket", bucket="c")
+    fake_s3.do("clear_log")
+    return command(fake_s3)
+
+
+def lines(run: Command, *text: str, options: tuple[str, ...] = (), status: int | None = 0) -> Outcome:
+    """Run these lines from stdin."""
+    return run(*options, "run", input="\n".join(text).encode("utf-8", "surrogateescape") + b"\n", status=status)
+
+
+def numbers(outcome: Outcome) -> list[int]:
+    """Lines that errors speak of."""
+    found = [re.search(r"line (\d+)", line) for line in outcome.errors if line.startswith("ERROR ")]
+    return sorted(int(each[1]) for each in found if each)
+
+
+class TestSources:
+    @pytest.mark.parametrize("way", ["file", "stdin", "no newline at the end", "pipe of a shell"])
+    def test_file_and_stdin(self, run: Command, fake_s3: FakeS3, tmp_path: Path, way: str) -> None:
+        text = "cp dir/a.txt s3://c/1\n\ncp s3://b/p/a.txt out/2\nrm s3://b/p/sub/b.txt"
+        text += "" if way.startswith("no") else "\n"
+        (tmp_path / "commands").write_text(text)
+        if way == "file":
+            outcome = run("run", "commands")
+        elif way == "pipe of a shell":
+            outcome = run(program=["sh", "-c", f'cat commands | "{_script()}" run'])
+        else:
+            outcome = run("run", input=text.encode())
+        assert sorted(outcome.lines) == [
+            "cp dir/a.txt s3://c/1",
+            "cp s3://b/p/a.txt out/2",
+            "rm s3://b/p/sub/b.txt",
+        ]
+        assert outcome.stderr == ""
+        assert objects(fake_s3, "c") == {"1": "a\n"}
+        assert read_tree(tmp_path / "out") == {"2": "remote\n"}
+        assert keys(fake_s3, "b") == ["p/a.txt"]
+
+    def test_missing_file(self, run: Command, fake_s3: FakeS3) -> None:
+        outcome = run("run", "no-such-file", status=1)
+        assert outcome.errors[0].startswith('ERROR "run no-such-file": ')
+        assert (outcome.stdout, fake_s3.log()) == ("", [])
+
+    @pytest.mark.parametrize("arguments", [["a", "b"], ["--foo"], ["--raw", "a"]])
+    def test_usage(self, run: Command, fake_s3: FakeS3, arguments: list[str]) -> None:
+        assert run("run", *arguments, status=2).errors[0].startswith('ERROR "run": ')
+        assert fake_s3.log() == []
+
+    def test_blank_lines_and_comments(self, run: Command, fake_s3: FakeS3) -> None:
+        outcome = lines(run, "", "   ", "# cp dir/a.txt s3://c/no", "  \t# nor this", "#", "\t")
+        assert (outcome.stdout, outcome.stderr, fake_s3.log()) == ("", "", [])
+        outcome = lines(run, "# first", "", "  cp dir/a.txt s3://c/yes  ")
+        assert keys(fake_s3, "c") == ["yes"]
+
+
+def _script() -> str:
+    from support.command import SCRIPT
+
+    return SCRIPT
+
+
+class TestQuoting:
+    @pytest.mark.parametrize(
+        ("word", "key"),
+        [
+            ("'with space'", "with space"), ('"with space"', "with space"), (r"with\ space", "with space"),
+            ("'it''s'", "its"), (r"'it'\''s'", "it's"), ('"q\\"uote"', 'q"uote'), ("'back\\slash'", "back\\slash"),
+            ('"back\\slash"', "back\\slash"), (r"back\\slash", "back\\slash"), ("a#b", "a#b"), ("'#'", "#"),
+            ("$HOME", "$HOME"), ("`ls`", "`ls`"), ("{a,b}", "{a,b}"), ("~", "~"), ("a;b", "a;b"), ("ä€😀", "ä€😀"),
+            ("a&&b", "a&&b"), ("''x''", "x"),
+        ],
+    )  # fmt: skip
+    def test_words(self, run: Command, fake_s3: FakeS3, word: str, key: str) -> None:
+        """As POSIX splits them; nothing is expanded."""
+        lines(run, f"cp dir/a.txt s3://c/{word}")
+        assert keys(fake_s3, "c") == [key]
+
+    def test_hash_after_a_word_is_ordinary(self, run: Command, fake_s3: FakeS3) -> None:
+        outcome = lines(run, "cp dir/a.txt s3://c/x # here", status=1)
+        assert numbers(outcome) == [1], "# and here are two more arguments"
+        assert keys(fake_s3, "c") == []
+
+    def test_wildcards_are_those_of_s3z_quoted_or_not(self, run: Command, tmp_path: Path) -> None:
+        lines(run, "cp s3://b/p/* one/", "cp 's3://b/p/*' two/", 'cp "s3://b/p/*" three/')
+        assert [read_tree(tmp_path / name) for name in ("one", "two", "three")] == [
+            {"a.txt": "remote\n", "sub/b.txt": "remote\n"}
+        ] * 3
+
+    def test_options_are_those_of_the_line(self, run: Command, fake_s3: FakeS3) -> None:
+        lines(
+            run, "cp --storage-class STANDARD_IA dir/a.txt s3://c/1", "cp dir/a.txt s3://c/2",
+            "cp -n dir/a.txt s3://b/p/a.txt", "cp --metadata 'k=a b' dir/a.txt s3://c/3",
+        )  # fmt: skip
+        heads = [fake_s3.boto3.head_object(Bucket="c", Key=key) for key in "123"]
+        assert [head.get("StorageClass", "STANDARD") for head in heads] == ["STANDARD_IA", "STANDARD", "STANDARD"]
+        assert heads[2]["Metadata"] == {"k": "a b"}
+        assert objects(fake_s3, "b")["p/a.txt"] == "remote\n"
+
+
+class TestBadLines:
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            "cp 'unclosed s3://c/x", 'cp "unclosed s3://c/x', "cp dir/a.txt s3://c/x\\", "nonsense a b", "cp onlyone",
+            "cp dir/a.txt s3://c/x extra", "cp --foo dir/a.txt s3://c/x", "cp -p 0 dir/a.txt s3://c/x",
+            "cp dir/none s3://c/x", "cp s3://b/none out/x", "cp dir s3://c/x", "run", "run commands", "run -",
+            "--json cp dir/a.txt s3://c/x", "--dry-run cp dir/a.txt s3://c/x", "-r 3 cp dir/a.txt s3://c/x",
+            "cp --dry-run dir/a.txt s3://c/x", "cp dir/a.txt s3://c/x --json", "cp dir/a.txt s3://c/x -q",
+            "cp --endpoint-url http://127.0.0.1:1 dir/a.txt s3://c/x", "cp --numworkers=2 dir/a.txt s3://c/x",
+            "pipe s3://c/x", "cp - s3://c/x", "cp s3://b/p/a.txt -", "--help", "--version", "''",
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("json", [(), ("--json",)])
+    def test_one_is_an_error_for_that_line_only(
+        self, run: Command, fake_s3: FakeS3, tmp_path: Path, bad: str, json: tuple[str, ...]
+    ) -> None:
+        (tmp_path / "commands").write_text("cp dir/a.txt s3://c/nested\n")
+        outcome = lines(
+            run, "# comment", "cp dir/a.txt s3://c/one", "", bad, "cp dir/a.txt s3://c/two", options=json, status=1
+        )
+        assert keys(fake_s3, "c") == ["one", "two"]
+        if json:
+            assert [record["line"] for record in outcome.error_records if "error" in record] == [4]
+            return
+        assert numbers(outcome) == [4], outcome.stderr
+        assert sorted(outcome.lines) == ["cp dir/a.txt s3://c/one", "cp dir/a.txt s3://c/two"]
+
+    def test_error_to_the_letter(self, run: Command) -> None:
+        outcome = lines(run, "", "cp s3://b/x x", status=1)
+        assert outcome.errors[0] == 'ERROR "cp s3://b/x x": line 2: given object "s3://b/x" not found'
+
+    def test_one_failing_among_many(self, run: Command, fake_s3: FakeS3) -> None:
+        text = [f"cp dir/a.txt s3://c/{number:03}" for number in range(1, 301)]
+        text[122] = "cp s3://b/none out/none"
+        outcome = lines(run, *text, status=1)
+        assert numbers(outcome) == [123]
+        assert len(keys(fake_s3, "c")) == len(outcome.lines) == 299
+
+    def test_several_failing_and_the_summary(self, run: Command) -> None:
+        outcome = lines(
+            run, "cp s3://b/none x", "cp dir/a.txt s3://c/1", "bad", "cp s3://b/p/* out/", options=("--json",), status=1
+        )
+        records = [record for record in outcome.error_records if "error" in record]
+        assert sorted(record["line"] for record in records) == [1, 3]
+        first = min(records, key=lambda record: int(record["line"]))
+        assert (first["operation"], first["error"]["kind"], first["error"]["status"]) == ("cp", "not_found", 404)
+        summary = outcome.records[-1]
+        assert (summary["record"], summary["command"], summary["exit_code"]) == ("summary", "run", 1)
+        assert summary["objects"]["done"] == 3
+        assert summary["objects"]["failed"] >= 1
+
+    def test_errors_of_one_wildcard_all_carry_its_number(self, run: Command, fake_s3: FakeS3) -> None:
+        denied = {"type": "respond", "status": 403, "code": "AccessDenied"}
+        fake_s3.rule(denied, operation="GetObject", key_prefix="p/")
+        outcome = lines(run, "# one", "cp s3://b/p/* out/", "cp dir/a.txt s3://c/x", status=1)
+        assert numbers(outcome) == [2, 2]
+
+
+class TestTogether:
+    def test_dry_run_holds_for_all_lines(self, run: Command, fake_s3: FakeS3, tmp_path: Path) -> None:
+        outcome = lines(
+            run, "cp dir/a.txt s3://c/1", "rm s3://b/p/a.txt", "mv s3://b/p/sub/b.txt out/b", "cp s3://b/p/* two/",
+            "sync dir/ s3://c/q/", options=("--dry-run",),
+        )  # fmt: skip
+        assert changes(fake_s3) == []
+        assert not (tmp_path / "out").exists()
+        assert not (tmp_path / "two").exists()
+        assert {"cp dir/a.txt s3://c/1", "rm s3://b/p/a.txt", "mv s3://b/p/sub/b.txt out/b"} <= set(outcome.lines)
+        assert len(outcome.lines) == 7
+
+    def test_global_options_hold_for_all_lines(self, run: Command) -> None:
+        outcome = lines(run, "cp dir/a.txt s3://c/1", "cp dir/a.txt s3://c/2", options=("--only-show-errors",))
+        assert (outcome.stdout, outcome.stderr) == ("", "")
+        outcome = lines(run, "cp dir/a.txt s3://c/1", "rm s3://c/2", options=("--stat",))
+        rows = {line.split("\t")[0]: line for line in outcome.lines if "\t" in line}
+        assert (rows["cp"], rows["rm"]) == ("cp\t1\t0\t1\t", "rm\t1\t0\t1\t")
+
+    @pytest.mark.parametrize("workers", ["1", "2", "auto"])
+    def test_more_wildcards_than_workers(self, run: Command, fake_s3: FakeS3, tmp_path: Path, workers: str) -> None:
+        """A line that waits for its listing does not keep the last worker from another."""
+        fill(fake_s3, "b", [f"w{line}/{number}" for line in range(40) for number in range(5)], b"x")
+        lines(run, *[f"cp s3://b/w{line}/* out/{line}/" for line in range(40)], options=("--numworkers", workers))
+        assert len(read_tree(tmp_path / "out")) == 200
+
+    def test_one_budget(self, run: Command, fake_s3: FakeS3) -> None:
+        fake_s3.switch(latency_ms=50)
+        lines(run, *[f"cp dir/a.txt s3://c/{number}" for number in range(30)], options=("--numworkers", "3"))
+        puts = [(record["time"], record["duration"]) for record in fake_s3.log(operation="PutObject")]
+        ends = [(time, 1) for time, _ in puts] + [(time + duration - 0.005, -1) for time, duration in puts]
+        running = most = 0
+        for _, step in sorted(ends):
+            running += step
+            most = max(most, running)
+        assert most <= 3
+
+    @pytest.mark.timeout(300)
+    def test_ten_thousand_lines_in_one_process(self, run: Command, fake_s3: FakeS3) -> None:
+        outcome = lines(run, *[f"cp dir/a.txt s3://c/{number:05}" for number in range(10_000)])
+        assert len(outcome.lines) == len(set(outcome.lines)) == 10_000
+        assert len(keys(fake_s3, "c")) == 10_000
+        connections = {record["connection"] for record in fake_s3.log(operation="PutObject")}
+        assert len(connections) < 1000, "an engine for each line?"
+
+    def test_payload_is_never_mixed(self, run: Command, fake_s3: FakeS3) -> None:
+        payloads = {}
+        for number in range(12):
+            payloads[f"k{number}"] = bytes([65 + number]) * (MIB + number) + b"\n"
+            fake_s3.put("b", f"big/k{number}", payloads[f"k{number}"])
+        text = [f"cat s3://b/big/{name}" for name in payloads]
+        text += [f"cp dir/a.txt s3://c/{number}" for number in range(100)]
+        text[::2], text[1::2] = text[: len(text) // 2], text[len(text) // 2 :]
+        process = run.start("run", stdin=-1)
+        stdout, stderr = process.communicate("\n".join(text).encode(), timeout=90)
+        assert process.returncode == 0, stderr
+        for payload in payloads.values():
+            assert stdout.count(payload) == 1
+            stdout = stdout.replace(payload, b"")
+        assert all(re.fullmatch(rb"cp dir/a\.txt s3://c/\d+", line) for line in stdout.splitlines())
+        assert len(keys(fake_s3, "c")) == 100
+
+    def test_failing_cat_among_them(self, run: Command, fake_s3: FakeS3) -> None:
+        outcome = lines(run, "cat s3://b/p/a.txt", "cat s3://b/none", "cat s3://b/p/sub/b.txt", status=1)
+        assert outcome.stdout == "remote\n" * 2
+        assert numbers(outcome) == [2]
+
+    @pytest.mark.parametrize(
+        "line", ["ls s3://b/p/*", "du s3://b/p/*", "head s3://b/p/a.txt", "presign s3://b/p/a.txt"]
+    )
+    def test_lines_that_show_something(self, run: Command, line: str) -> None:
+        assert re.sub(r"\?.*", "", lines(run, line).stdout) == re.sub(r"\?.*", "", run(*line.split()).stdout)
+
+    def test_interruption(self, run: Command, fake_s3: FakeS3, tmp_path: Path) -> None:
+        fake_s3.switch(latency_ms=100)
+        text = "".join(f"cp dir/a.txt s3://c/{number}\n" for number in range(2000))
+        (tmp_path / "commands").write_text(text)
+        with ended(run.start("--json", "--numworkers", "4", "run", "commands")) as process:
+            fake_s3.wait_for_log(operation="PutObject", count=4)
+            process.send_signal(signal.SIGTERM)
+            stdout, _ = process.communicate(timeout=20)
+        assert process.returncode == -signal.SIGTERM
+        assert b'"record":"summary"' in stdout.splitlines()[-1].replace(b": ", b":")
+        assert len(keys(fake_s3, "c")) < 2000
+
+
+@pytest.mark.parametrize("name", ["fake_s3", "versitygw"])
+def test_every_server(
+    request: pytest.FixtureRequest, name: str, command: Callable[..., Command], tmp_path: Path
+) -> None:
+    server: Server = request.getfixturevalue(name)
+    bucket = f"run-{os.getpid()}"
+    write_tree(tmp_path / "dir", {f"{number:02}": str(number) for number in range(50)})
+    outcome = lines(command(server), f"mb s3://{bucket}")
+    assert outcome.lines == [f"mb s3://{bucket}"]
+    lines(command(server), *[f"cp dir/{number:02} s3://{bucket}/d/" for number in range(50)])
+    lines(command(server), f"sync s3://{bucket}/d/* out/", f"ls s3://{bucket}", f"du s3://{bucket}/*")
+    assert read_tree(tmp_path / "out") == read_tree(tmp_path / "dir")
+    lines(command(server), f"rm s3://{bucket}/d/1*", f"rm s3://{bucket}/d/0*")
+    assert keys(server, bucket) == [f"d/{number}" for number in range(20, 50)]
