@@ -94,6 +94,22 @@ def _runner(command: str) -> Callable[[Context], None]:
         from s3z._cli.archive import run as run_archive
 
         return run_archive
+    if command == "head":
+        from s3z._cli.head import run as run_head
+
+        return run_head
+    if command in ("mb", "rb"):
+        from s3z._cli.buckets import run as run_buckets
+
+        return run_buckets
+    if command == "presign":
+        from s3z._cli.presign import run as run_presign
+
+        return run_presign
+    if command == "config":
+        from s3z._cli.config import run as run_config
+
+        return run_config
     if command == "uploads":
         from s3z._cli.uploads import run as run_uploads
 

@@ -24,6 +24,14 @@ def choice(*choices: str, fold: bool = True) -> Callable[[str], str]:
     return convert
 
 
+def expiry(text: str) -> int:
+    """Whole seconds of `--expire`."""
+    seconds = positive_duration(text)
+    if not 1 <= seconds <= 7 * 86400:
+        raise ValueError(f'"{text}" is out of range: from 1s to 7d')
+    return int(seconds)
+
+
 def part_size(text: str) -> int | None:
     """Bytes of `--part-size`; a bare number is MiB; None is auto."""
     if text.lower() == "auto":
