@@ -21,6 +21,7 @@ from s3z._cli._values import (
     retries,
     rfc3339,
     root_hash,
+    shell,
     slice_size,
 )
 from s3z._units import auto_or_count, parse_count, parse_rate, parse_size, positive_duration
@@ -142,7 +143,7 @@ GLOBAL = (
     Option("no-progress", "the same as --show-progress=never", stands_for=("show-progress", "never")),
     Option("log-progress", "a plain progress line every so many seconds", "SECONDS", convert=positive_duration),
     Option("install-completion", "print the completion script; without a value: for $SHELL", "bash|zsh|fish",
-           convert=choice("bash", "zsh", "fish"), bare=""),
+           convert=shell, bare=""),
     Option("help", "this text", short="h"),
     Option("version", "the version"),
 )  # fmt: skip
@@ -304,6 +305,8 @@ COMMANDS: dict[str, tuple[tuple[Option, ...], int, int]] = {
     "unpack": (UNPACK, 2, MANY),
     "uploads": (UPLOADS, 1, 2),
 }
+#: what the completion scripts call instead of a command, followed by the shell and what was typed
+COMPLETE = "--complete"
 #: commands with verbs → the words that may be their first argument
 VERBS = {"archive": ("ls", "cat", "verify", "index"), "uploads": ("ls", "abort")}
 #: options given in pairs that exclude each other
