@@ -94,6 +94,8 @@ def answer(tokens: list[str]) -> int:
             lines = _for_bash(*words)
         elif shell in SHELLS:
             *before, current = words
+            if shell == "fish":  # which gives the last word as it was typed
+                current = _bash_line.split(current)[1].text
             lines = [_told(each, shell) for each in candidates(before, current)]
     with contextlib.suppress(OSError, ValueError):
         rest = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")

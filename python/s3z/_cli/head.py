@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from s3z._types import HeadResult
 
 _ENCRYPTION = "x-amz-server-side-encryption"
-#: of the answer, not of the object
-_OF_THE_ANSWER = frozenset(
-    (
-        "accept-ranges", "connection", "content-length", "content-type", "date", "etag", "keep-alive", "last-modified",
-        "server", "transfer-encoding", "vary", "via", "x-amz-bucket-region", "x-amz-storage-class", "x-amz-version-id",
-        _ENCRYPTION,
+#: headers of the object, besides those that begin with `x-amz-`
+_OF_THE_OBJECT = frozenset(("cache-control", "content-disposition", "content-encoding", "content-language", "expires"))
+#: of the answer, or told under other names
+_NOT_TOLD = frozenset(
+    f"x-amz-{name}"
+    for name in (
+        "access-point-alias", "bucket-region", "content-sha256", "id-2", "request-id", "sdk-checksum-algorithm",
+        "server-side-encryption", "storage-class", "version-id",
     )
 )  # fmt: skip
 
@@ -56,6 +58,6 @@ def _record(result: HeadResult) -> dict[str, Any]:
     more = {
         name.removeprefix("x-amz-").replace("-", "_"): value
         for name, value in sorted(result.headers.items())
-        if name not in _OF_THE_ANSWER
+        if name in _OF_THE_OBJECT or (name.startswith("x-amz-") and name not in _NOT_TOLD)
     }
     return {**known, **{name: value for name, value in more.items() if name not in known}}
