@@ -53,8 +53,8 @@ _BASE = {"_version", "_escape", "_exceptions", "_units", "_log", "_content_type"
 #: module of the package → the others it may import; `_cli` stands for all of the command
 PYTHON_MAY = {
     "__init__": {
-        "_api", "_archive", "_archive_reading", "_archive_types", "_client", "_config", "_core", "_exceptions",
-        "_part_file", "_parts", "_streams", "_types", "_version", "_writer",
+        "_api", "_archive", "_archive_reading", "_archive_types", "_client", "_config", "_core", "_describing",
+        "_exceptions", "_part_file", "_parts", "_streams", "_types", "_version", "_writer",
     },
     "__main__": {"_cli"},
     "_api": {"_client", "_secrecy"},
@@ -66,16 +66,18 @@ PYTHON_MAY = {
     "_archive_types": {"_escape", "_types", "_units"},
     "_archiving": {"_archive_types", "_packing", "_uploads", "_writing"},
     "_boto": {"_config", "_core", "_credentials", "_exceptions", "_settings"},
-    "_client": {"_archiving", "_boto", "_config", "_core", "_log", "_secrecy", "_settings", "_transfers"},
+    "_client": {"_boto", "_config", "_core", "_log", "_managing", "_secrecy", "_settings", "_transfers"},
     "_config": {"_core", "_escape", "_exceptions", "_profiles", "_secrecy", "_units"},
     "_content_type": set(),
     "_core": set(),
     "_credentials": {"_config", "_core", "_escape", "_exceptions", "_log", "_profiles", "_secrecy"},
+    "_describing": {"_boto", "_config", "_core", "_credentials", "_escape", "_settings"},
     "_escape": set(),
     "_exceptions": {"_archive_types"},
     "_headers": {"_escape", "_exceptions"},
     "_line": {"_units"},
     "_log": set(),
+    "_managing": {"_archiving", "_config", "_core", "_describing", "_exceptions", "_transfers"},
     "_packing": {
         "_archive_types", "_config", "_core", "_escape", "_exceptions", "_paths", "_progress", "_settings",
         "_transfers", "_types", "_uploads",
@@ -102,7 +104,8 @@ PYTHON_MAY = {
     "_writing": {"_reading", "_transfers", "_types", "_uploads", "_writer"},
     # The command stands on the client; what its output is made of it shares with the library.
     "_cli": {
-        "_archive", "_archive_types", "_cli", "_client", "_config", "_line", "_packing", "_paths", "_streams", "_types",
+        "_archive", "_archive_types", "_cli", "_client", "_config", "_describing", "_line", "_packing", "_paths",
+        "_streams", "_types",
     } | _BASE,
 }  # fmt: skip
 #: packages outside the standard library → the modules that may import them, and only inside functions

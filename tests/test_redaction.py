@@ -74,20 +74,41 @@ CALLS: dict[str, Callable[[Any, Path], object]] = {
     "exists, of a bucket": lambda s3, here: s3.exists("s3://b"),
     "delete": lambda s3, here: s3.delete("s3://b/k"),
     "delete, of many": lambda s3, here: s3.delete(["s3://b/k", "s3://b/l"]),
+    "make_bucket": lambda s3, here: s3.make_bucket("s3://new-bucket"),
+    "remove_bucket": lambda s3, here: s3.remove_bucket("s3://new-bucket"),
     "pack": lambda s3, here: s3.pack(here / "small", "s3://b/k.tar.zst"),
     "pack, of a prefix": lambda s3, here: s3.pack("s3://b/k/", here / "out" / "k.tar"),
     "unpack": lambda s3, here: s3.unpack("s3://b/k.tar.zst", here / "out" / "tree"),
 }
+#: calls that make no request, and so cannot fail by one; a signed URL is what it is, and is not shown to the search
+OFFLINE: dict[str, Callable[[Any], object]] = {
+    "describe": lambda s3: s3.describe(),
+    "describe, resolved": lambda s3: s3.describe(resolve=True),
+    "presign": lambda s3: signed(s3.presign("s3://b/k", version_id="v")),
+}
 RUNS = (
     ["cp", "s3://b/k", "out"], ["cp", "small", "s3://b/k"], ["ls"], ["ls", "s3://b"], ["pipe", "s3://b/k"],
     ["uploads", "ls", "s3://b"], ["cat", "s3://b/k"], ["pack", "small", "s3://b/k"], ["pack", "s3://b/k/", "out"],
-    ["unpack", "s3://b/k", "out"], ["archive", "ls", "s3://b/k"],
+    ["unpack", "s3://b/k", "out"], ["archive", "ls", "s3://b/k"], ["head", "s3://b/k"], ["head", "s3://b"],
+    ["mb", "s3://bucket"], ["rb", "s3://bucket"],
 )  # fmt: skip
+#: the same of the command
+OFFLINE_RUNS = (["config"], ["config", "--resolve"], ["presign", "s3://b/k"])
+#: commands whose answers have no body that could be wrong
+NO_BODY = ("head", "mb", "rb")
 
 
 def written(file: Any, data: bytes | str) -> None:
     with file:
         file.write(data)
+
+
+def signed(url: str) -> str:
+    """A signed URL without what it was made for."""
+    plain, mark, query = url.partition("?")
+    assert mark, "nothing was signed"
+    assert {"token", "presigned signature"} & set(seen_in(query)) or "X-Amz-Signature=" in query
+    return plain
 
 
 def refusing(status: str, code: str) -> Give:
@@ -222,7 +243,17 @@ class TestCalls:
 
     def test_every_call_is_here(self) -> None:
         functions = {name for name in s3z.__all__ if name.islower() and callable(getattr(s3z, name))}
-        assert {name.split()[0].strip(",") for name in CALLS} == functions
+        assert {name.split()[0].strip(",") for name in (*CALLS, *OFFLINE)} == functions
+
+    @pytest.mark.parametrize("name", OFFLINE)
+    def test_calls_without_a_request(self, name: str, fake_s3: FakeS3, haul: Haul) -> None:
+        password = f"http://user:{_quoted(PROXY_PASSWORD)}@127.0.0.1:1"
+        client = fake_s3.client(credentials=KEYS, config=HASTY, proxies={"http": password})
+        text = attempt(haul, name, OFFLINE[name], client)
+        assert "Error" not in text, text
+        broken = fake_s3.client(credentials=lambda: 1 / 0)
+        attempt(haul, f"{name}, no keys", OFFLINE[name], broken)
+        assert fake_s3.log() == []
 
     @pytest.mark.parametrize("kind", STORES)
     def test_answers(self, kind: str, tmp_path: Path, haul: Haul) -> None:
@@ -465,7 +496,21 @@ class TestCommands:
     """S7, S8, S16: the same through the command, whatever it is told to tell."""
 
     def test_every_command_is_here(self) -> None:
-        assert {run[0] for run in RUNS} == set(COMMANDS)
+        assert {run[0] for run in (*RUNS, *OFFLINE_RUNS)} == set(COMMANDS)
+
+    @pytest.mark.parametrize("run", OFFLINE_RUNS, ids=" ".join)
+    @pytest.mark.parametrize("form", [[], ["--json"], ["--log=trace"]], ids=str)
+    def test_commands_without_a_request(
+        self, run: list[str], form: list[str], fake_s3: FakeS3, command: Callable[..., Command]
+    ) -> None:
+        outcome = command(fake_s3)(*form, *run, env=ENVIRONMENT)
+        assert seen_in(outcome.stderr) == []
+        if run[0] == "config":
+            assert seen_in(outcome.stdout) == []
+        else:
+            # The URL is what was asked for; the secret itself is no part of it.
+            assert not {"secret", "proxy password"} & set(seen_in(outcome.stdout))
+        assert fake_s3.log() == []
 
     def test_no_option_takes_a_secret(self) -> None:
         """S8: command lines are seen by everyone on the machine."""
@@ -482,7 +527,8 @@ class TestCommands:
             for run in RUNS:
                 for form in ([], ["--json"]):
                     flags = [*form, "--log", "trace", "-r", "0", "--read-timeout", "5s"]
-                    outcome = command()(*flags, *run, status=1, env=environment)
+                    status = None if run[0] in NO_BODY and "XML" in kind else 1
+                    outcome = command()(*flags, *run, status=status, env=environment)
                     haul.add(f"{run} stdout", outcome.stdout)
                     haul.add(f"{run} stderr", outcome.stderr)
                     if not form or run is RUNS[0]:

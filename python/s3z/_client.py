@@ -7,8 +7,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from s3z import _boto, _transfers
-from s3z._archiving import Archiving
 from s3z._log import warn
+from s3z._managing import Managing
 from s3z._secrecy import Hidden, forgetful
 from s3z._settings import Given, refuse_both, resolve
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _abandoned: list[object] = []
 
 
-class Client(Archiving):
+class Client(Managing):
     """A connection to one S3-compatible store. Threads may share it, and it may be used after a fork.
 
     Each setting is taken from the arguments, else the environment, else the profile, else the defaults.
@@ -37,6 +37,7 @@ class Client(Archiving):
         region: such as `eu-central-1`; a store that names another one in its answer is followed.
         endpoint_url: `http://` or `https://`; None is AWS.
         addressing_style: `auto`, `path` or `virtual`.
+        request_payer: `requester`: who asks agrees to pay for it, as buckets of that kind demand.
         anonymous: whether requests are sent unsigned.
         verify: whether TLS certificates are checked; None is yes.
         ca_bundle: a PEM file that replaces the system's roots.
@@ -63,6 +64,7 @@ class Client(Archiving):
         region: str | None = None,
         endpoint_url: str | None = None,
         addressing_style: str | None = None,
+        request_payer: str | None = None,
         anonymous: bool = False,
         verify: bool | None = None,
         ca_bundle: str | os.PathLike[str] | None = None,
@@ -86,6 +88,7 @@ class Client(Archiving):
             region=region,
             endpoint_url=endpoint_url,
             addressing_style=addressing_style,
+            request_payer=request_payer,
             verify=verify,
             ca_bundle=None if ca_bundle is None else os.fspath(ca_bundle),
             proxies=proxies,
@@ -161,5 +164,9 @@ for _name in (
     "delete",
     "pack",
     "unpack",
+    "make_bucket",
+    "remove_bucket",
+    "presign",
+    "describe",
 ):
     setattr(Client, _name, forgetful(getattr(Client, _name)))

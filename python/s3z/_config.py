@@ -15,7 +15,7 @@ from s3z._escape import escape
 from s3z._exceptions import ConfigError
 from s3z._profiles import Profiles
 from s3z._secrecy import Unshown
-from s3z._units import GIB, auto_or_count, auto_or_size, parse_count, parse_switch, positive_duration
+from s3z._units import GIB, auto_or_count, auto_or_size, parse_count, parse_rate, parse_switch, positive_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ T = TypeVar("T")
 KNOWN_VARIABLES = frozenset(
     f"S3Z_{name}"
     for name in (
-        "ADDRESSING_STYLE", "CONNECT_TIMEOUT", "DEMO_URI", "DIRECT_IO", "DURABLE", "LOG",
+        "ADDRESSING_STYLE", "COMPLETE_REMOTE", "CONNECT_TIMEOUT", "DEMO_URI", "DIRECT_IO", "DURABLE", "LOG",
         "LOG_PROGRESS", "MAX_BANDWIDTH", "MAX_CONCURRENCY", "MAX_REQUESTS", "MEMORY_LIMIT", "MULTIPART_THRESHOLD",
         "NUMWORKERS", "PART_SIZE", "READ_TIMEOUT", "SHOW_PROGRESS", "STATE_DIR", "STRICT_CHECKSUMS",
     )
@@ -63,6 +63,7 @@ class TransferConfig:
         max_concurrency: requests for one object at once.
         max_requests: requests of the client at once.
         memory_limit: bytes in buffers, all transfers of the client together.
+        max_bandwidth: payload bytes per second, sent and received together, all transfers of the process.
         max_attempts: attempts of a request in a row without progress, the first included.
         connect_timeout: seconds for one address.
         read_timeout: seconds without a byte.
@@ -83,6 +84,7 @@ class TransferConfig:
     max_concurrency: int | None = None
     max_requests: int | None = None
     memory_limit: int | None = None
+    max_bandwidth: int | None = None
     max_attempts: int | None = None
     connect_timeout: float | None = None
     read_timeout: float | None = None
@@ -92,7 +94,7 @@ class TransferConfig:
 
     def __post_init__(self) -> None:
         check_part_size(self.part_size)
-        for name in ("max_concurrency", "max_requests", "memory_limit", "max_attempts"):
+        for name in ("max_concurrency", "max_requests", "memory_limit", "max_bandwidth", "max_attempts"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}")
@@ -313,6 +315,7 @@ def resolve_transfer(find: Resolver, given: TransferConfig) -> dict[str, Setting
     put("max_concurrency", auto_or_count, "S3Z_MAX_CONCURRENCY")
     put("max_requests", auto_or_count, "S3Z_MAX_REQUESTS", ("s3", "max_concurrent_requests"))
     put("memory_limit", auto_or_size, "S3Z_MEMORY_LIMIT")
+    put("max_bandwidth", parse_rate, "S3Z_MAX_BANDWIDTH", ("s3", "max_bandwidth"))
     put("max_attempts", parse_count, "AWS_MAX_ATTEMPTS", ("profile", "max_attempts"))
     put("connect_timeout", positive_duration, "S3Z_CONNECT_TIMEOUT")
     put("read_timeout", positive_duration, "S3Z_READ_TIMEOUT")
@@ -326,8 +329,6 @@ def resolve_transfer(find: Resolver, given: TransferConfig) -> dict[str, Setting
 def _refuse_unsupported(find: Resolver) -> None:
     """A setting that cannot be honoured is an error, never ignored."""
     for variables, file in (
-        (("S3Z_MAX_BANDWIDTH",), ("s3", "max_bandwidth")),
-        (("AWS_REQUEST_PAYER",), None),
         ((), ("s3", "use_accelerate_endpoint")),
         ((), ("s3", "use_dualstack_endpoint")),
         (("AWS_USE_DUALSTACK_ENDPOINT",), ("profile", "use_dualstack_endpoint")),

@@ -21,6 +21,7 @@ class TransferSettings(TypedDict, total=False):
     max_concurrency: int | None
     max_requests: int | None
     memory_limit: int | None
+    max_bandwidth: int | None
     max_attempts: int | None
     connect_timeout: float | None
     read_timeout: float | None
@@ -105,6 +106,7 @@ class Client:
         verify: bool = True,
         proxies: dict[str, str] | None = None,
         state_dir: str | None = None,
+        request_payer: bool = False,
         transfer: TransferSettings | None = None,
     ) -> Client: ...
     def download(
@@ -264,6 +266,9 @@ def complete_upload(
     count: int | None,
     conditions: list[tuple[str, str]],
 ) -> TransferReport: ...
+def presign(client: Client, bucket: str, key: str, seconds: int, version_id: str | None = None) -> str:
+    """A URL that fetches the object without keys, for so many seconds. Makes no request."""
+
 def abort_upload(client: Client, upload: tuple[str, str, str]) -> None: ...
 def upload_part_size(size: int, part_size: int | None = None) -> int: ...
 def left_uploads(client: Client) -> list[tuple[str, str, str, float]]: ...

@@ -261,6 +261,16 @@ def through_botocore(profile: str | None, credentials_file: str | None = None) -
     return load
 
 
+def asked_of_botocore(profile: str | None, credentials_file: str | None) -> tuple[str | None, KeySet]:
+    """What botocore's chain gives: the name of the provider, and the keys.
+
+    Raises:
+        CredentialsError: there are none, or they cannot be had.
+    """
+    found: Any = _guarded(lambda: through_botocore(profile, credentials_file)(False))
+    return getattr(found, "method", None), _guarded(lambda: key_set(found))
+
+
 def from_argument(credentials: Any) -> KeySet | Callable[[], KeySet]:
     """The `credentials=` of a caller, or those of a boto3 client or session, as the core takes them.
 

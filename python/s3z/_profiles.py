@@ -80,6 +80,11 @@ class Profiles(Unshown):
         self._config: dict[str, Section] | None = None
         self._credentials: dict[str, Section] | None = None
 
+    @property
+    def is_named(self) -> bool:
+        """Whether an argument names the credentials file."""
+        return self._must_exist
+
     def _config_sections(self) -> dict[str, Section]:
         if self._config is None:
             self._config = parse_file(self.config_path)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEFAULT_REGION = "us-east-1"
+_PAYER = one_of("requester")
 _WHEN = one_of("when_supported", "when_required")
 _IGNORE = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
 
@@ -46,6 +47,7 @@ class Given:
     region: str | None = None
     endpoint_url: str | None = None
     addressing_style: str | None = None
+    request_payer: str | None = None
     verify: bool | None = None
     ca_bundle: str | None = None
     proxies: Mapping[str, str] | None = field(default=None, repr=False)
@@ -61,6 +63,7 @@ class Settings:
     region: Setting[str]
     endpoint_url: Setting[str | None]
     addressing_style: Setting[str]
+    request_payer: Setting[str | None]
     verify: Setting[bool]
     ca_bundle: Setting[str | None]
     proxies: Setting[Mapping[str, str]]
@@ -189,6 +192,11 @@ def resolve(given: Given, environ: Mapping[str, str] | None = None) -> tuple[Set
                 ("s3", "addressing_style"),
             ),
             "auto",
+        ),
+        "request_payer": find.pick(
+            given.request_payer if given.request_payer is None else _PAYER(given.request_payer, "request_payer"),
+            _PAYER,
+            ("AWS_REQUEST_PAYER",),
         ),
         "verify": Setting(True) if given.verify is None else Setting(given.verify, "argument"),
         "ca_bundle": find.pick(bundle, check_bundle, ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"), ("profile", "ca_bundle")),

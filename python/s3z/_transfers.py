@@ -38,6 +38,7 @@ def core_client(
     settings: Settings, keys: _core.KeySet | Callable[[], _core.KeySet] | None, *, anonymous: bool
 ) -> _core.Client:
     """A client of the core with these settings."""
+    more: Any = {"request_payer": True} if settings.request_payer.value is not None else {}
     return _core.Client(
         endpoint_url=settings.endpoint_url.value,
         region=settings.region.value,
@@ -49,6 +50,7 @@ def core_client(
         proxies=dict(settings.proxies.value),
         state_dir=settings.state_dir.value,
         transfer=transfer_settings(settings.transfer),
+        **more,
     )
 
 

@@ -54,6 +54,28 @@ def parse_size(text: str, unit: int = 1) -> int:
     return size
 
 
+def parse_rate(text: str) -> int:
+    """Bytes per second of a RATE: a SIZE, and `/s` may follow.
+
+    Raises:
+        ValueError: it is no such rate, is below one byte per second, or may mean bits.
+
+    Example:
+        >>> parse_rate("50MB/s"), parse_rate("1.5K")
+        (52428800, 1536)
+    """
+    size = text.strip().removesuffix("/s").rstrip()
+    if size[-2:] in ("Kb", "Mb", "Gb", "Tb"):
+        raise ValueError(f'"{text}" may mean bits: a rate is in bytes, such as 50MB/s')
+    try:
+        rate = parse_size(size)
+    except ValueError:
+        raise ValueError(f'"{text}" is not a rate: use a size and /s, such as 50MB/s') from None
+    if rate < 1:
+        raise ValueError("must be at least 1 byte per second")
+    return rate
+
+
 def parse_duration(text: str) -> float:
     """Seconds of a DURATION such as `90`, `90s`, `15m`, `1h30m`, `7d`.
 

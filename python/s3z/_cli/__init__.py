@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from s3z._cli._options import UsageError
+from s3z._cli._options import COMPLETE, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ def run(tokens: list[str]) -> int:
     from s3z._cli._parser import parse
 
     _exit.keep_standard_descriptors()
+    if tokens[:1] == [COMPLETE]:
+        from s3z._cli import _completion
+
+        return _completion.answer(tokens[1:])
     try:
         parsed = parse(tokens)
     except UsageError as error:
@@ -49,7 +53,7 @@ def _usage(error: UsageError, *, as_json: bool) -> int:
 
 
 def _tell(parsed: Parsed) -> int:
-    """Print help or version."""
+    """Print help, version or a completion script."""
     from s3z._cli import _exit
     from s3z._cli._printer import Printer, StdoutClosedError
 
@@ -57,6 +61,10 @@ def _tell(parsed: Parsed) -> int:
         from s3z._version import __version__
 
         text = f"s3z {__version__}"
+    elif parsed.asked == "install-completion":
+        from s3z._cli import _shells
+
+        text = _shells.script(parsed.options.install_completion)
     else:
         from s3z._cli import _help
 
@@ -102,6 +110,22 @@ def _runner(command: str) -> Callable[[Context], None]:
         from s3z._cli.archive import run as run_archive
 
         return run_archive
+    if command == "head":
+        from s3z._cli.head import run as run_head
+
+        return run_head
+    if command in ("mb", "rb"):
+        from s3z._cli.buckets import run as run_buckets
+
+        return run_buckets
+    if command == "presign":
+        from s3z._cli.presign import run as run_presign
+
+        return run_presign
+    if command == "config":
+        from s3z._cli.config import run as run_config
+
+        return run_config
     if command == "uploads":
         from s3z._cli.uploads import run as run_uploads
 

@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 
 #: commands whose product is stdout: they have no summary, and end when nobody reads
 _PRODUCT_IS_STDOUT = frozenset(
-    ("cat", "ls", "uploads ls", "archive ls", "archive cat", "archive verify", "archive index")
-)
+    (
+        "cat", "config", "head", "ls", "presign", "uploads ls", "archive ls", "archive cat", "archive verify",
+        "archive index",
+    )
+)  # fmt: skip
+#: commands whose results are all there is to tell
+_NO_SUMMARY = frozenset(("mb", "rb"))
 _SIDES = ("source", "destination")
 #: of these, those that write bytes there
 _PAYLOAD = frozenset(("cat", "archive cat", "archive index"))
@@ -145,10 +150,12 @@ class Context:
             region=own.get("region") or options.region,
             endpoint_url=own.get("endpoint_url") or options.endpoint_url,
             addressing_style=options.addressing_style,
+            request_payer=options.request_payer,
             verify=False if options.no_verify_ssl else None,
             ca_bundle=options.ca_bundle,
             config=TransferConfig(
                 memory_limit=options.memory_limit,
+                max_bandwidth=options.bwlimit,
                 max_attempts=None if options.retry_count is None else options.retry_count + 1,
                 connect_timeout=options.connect_timeout,
                 read_timeout=options.read_timeout,
@@ -182,7 +189,7 @@ class Context:
         tally = self.tally
         if self.options.stat:
             self._stat()
-        if not self.options.json or self._has_product:
+        if not self.options.json or self._has_product or self.command in _NO_SUMMARY:
             return
         self.printer.record(
             {

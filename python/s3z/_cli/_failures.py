@@ -42,6 +42,7 @@ _KINDS: tuple[tuple[type[BaseException], str], ...] = (
 _HINTS = {
     "NoSuchBucket": "`s3z ls` shows your buckets; bucket names are unique to an endpoint, see --endpoint-url",
     "NoSuchKey": "names are case-sensitive; `s3z ls` of the prefix shows what is there",
+    "BucketNotEmpty": "only an empty bucket can be removed; versions and unfinished uploads count, too",
     "SignatureDoesNotMatch": "check the secret access key",
     "InvalidAccessKeyId": "check the access key id, and that it belongs to this endpoint",
     "RequestTimeTooSkewed": "check the clock of this machine",

@@ -12,12 +12,16 @@ usage: s3z [global options] COMMAND [options] ARGS
 commands:
   cp SRC DST   copy one object: a file to S3, or from S3 to a file
   cat URI...   objects to standard output, in order
+  head ARG     what the store says of an object or a bucket
   ls [ARG]     list buckets, or what a bucket, prefix or wildcard holds
   pack SRC DEST          a tree, or the objects of a prefix, to one archive
   pipe DST     standard input to one object, sent while it comes
   unpack ARCHIVE DEST    an archive to files, all of it or some
   archive ls|cat|verify|index ARCHIVE   look into an archive, wherever it lies
+  mb s3://b, rb s3://b   make, remove a bucket
+  presign URI  a URL that fetches one object without keys
   uploads ls|abort ARG   what interrupted transfers left
+  config [NAME...]       the settings in effect, and where each came from
 
 examples:
   s3z ls
@@ -78,6 +82,67 @@ examples:
   s3z cat s3://bucket/dir.tar.gz | tar xz
   s3z cat --range -1000 s3://bucket/app.log      the last 1000 bytes
   s3z cat "s3://bucket/logs/2026-11-*.log" | sort -u
+""",
+    "config": """\
+the settings in effect, and where each came from
+
+usage: s3z [global options] config [options] [NAME...]
+
+Name, value and source; `-` is unset. Secrets show at most their last four characters.
+Nobody is asked: no request is made and no credential process started, unless --resolve
+says so. With NAMEs: only these.
+
+examples:
+  s3z config
+  s3z --profile work config region endpoint_url
+  s3z config --resolve access_key_id credential_provider credential_expiration
+""",
+    "head": """\
+what the store says of an object or a bucket
+
+usage: s3z [global options] head [options] URI
+
+One JSON object on one line. Of a bucket: that it exists and may be looked at.
+
+examples:
+  s3z head s3://bucket/data.bin
+  s3z head s3://bucket                           exit status 1 if there is none
+  s3z head --version-id 3L4kqtJl s3://bucket/data.bin
+""",
+    "mb": """\
+make a bucket
+
+usage: s3z [global options] mb s3://BUCKET
+
+It is made in the region of --region, AWS_REGION or the profile.
+
+examples:
+  s3z mb s3://bucket
+  s3z --region eu-central-1 mb s3://bucket
+  s3z --endpoint-url http://127.0.0.1:9000 mb s3://bucket
+""",
+    "presign": """\
+a URL that fetches one object without keys
+
+usage: s3z [global options] presign [options] URI
+
+Whoever has the URL can fetch the object until it expires, or until the keys that signed
+it do. Nobody looks whether there is such an object.
+
+examples:
+  s3z presign s3://bucket/report.pdf
+  s3z presign --expire 7d s3://bucket/report.pdf
+  curl -o report.pdf "$(s3z presign --expire 5m s3://bucket/report.pdf)"
+""",
+    "rb": """\
+remove a bucket, which has to be empty
+
+usage: s3z [global options] rb s3://BUCKET
+
+examples:
+  s3z rb s3://bucket
+  s3z --dry-run rb s3://bucket
+  s3z uploads abort --older-than 0 s3://bucket   if it seems to be empty, but is not
 """,
     "uploads": """\
 what interrupted transfers left: list or remove it
@@ -166,7 +231,7 @@ examples:
 def _row(option: Option) -> str:
     spelled = f"-{option.short}, --{option.name}" if option.short else f"    --{option.name}"
     if option.value is not None:
-        spelled += f"[={option.value}]" if option.bare else f" {option.value}"
+        spelled += f"[={option.value}]" if option.bare is not None else f" {option.value}"
     text = option.help
     if option.aliases:
         names = ", ".join(f"-{name}" if len(name) == 2 else f"--{name}" for name in option.aliases)

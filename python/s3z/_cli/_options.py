@@ -8,6 +8,7 @@ from s3z._cli._values import (
     choice,
     endpoint,
     expected_size,
+    expiry,
     extensions,
     group_size,
     key_value,
@@ -20,9 +21,10 @@ from s3z._cli._values import (
     retries,
     rfc3339,
     root_hash,
+    shell,
     slice_size,
 )
-from s3z._units import auto_or_count, parse_count, parse_size, positive_duration
+from s3z._units import auto_or_count, parse_count, parse_rate, parse_size, positive_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,12 +120,15 @@ GLOBAL = (
         "auto|path|virtual",
         convert=choice("auto", "path", "virtual"),
     ),
+    Option("request-payer", "agree to pay for requests, as some buckets demand", "requester",
+           convert=choice("requester")),
     Option("no-verify-ssl", "do not check TLS certificates"),
     Option("ca-bundle", "certificates that replace the system's", "FILE", convert=not_empty),
     Option("connect-timeout", "for one address (default 3s)", "DURATION", convert=positive_duration),
     Option("read-timeout", "no byte for so long (default 20s)", "DURATION", convert=positive_duration),
     Option("dry-run", "decide and print the same lines, change nothing", aliases=("dryrun",)),
     Option("memory-limit", "bytes in buffers (default auto)", "SIZE", convert=memory_size),
+    Option("bwlimit", "payload bytes per second, both directions together (default none)", "RATE", convert=parse_rate),
     Option("log", "what is told on stderr (default info)", "trace|debug|info|error", convert=choice(*LOG_LEVELS)),
     Option("quiet", "only errors, and the data that was asked for", short="q"),
     Option("only-show-errors", "no result lines, no progress"),
@@ -137,9 +142,11 @@ GLOBAL = (
     ),
     Option("no-progress", "the same as --show-progress=never", stands_for=("show-progress", "never")),
     Option("log-progress", "a plain progress line every so many seconds", "SECONDS", convert=positive_duration),
+    Option("install-completion", "print the completion script; without a value: for $SHELL", "bash|zsh|fish",
+           convert=shell, bare=""),
     Option("help", "this text", short="h"),
     Option("version", "the version"),
-)
+)  # fmt: skip
 
 _PARTS = (
     Option("concurrency", "parts in flight; 1 downloads by one plain GET (default auto)", "N|auto", short="c",
@@ -325,6 +332,19 @@ LS = (
     Option("show-fullpath", "only the full names"),
 )
 
+_OBJECT_RAW = Option("raw", "take * and ? as ordinary characters, and a key that ends in / as an object")
+HEAD = (
+    Option("version-id", "the version to look at", "ID", convert=not_empty),
+    _OBJECT_RAW,
+)
+PRESIGN = (
+    Option("expire", "how long the URL holds, at most 7d (default 3h)", "DURATION", aliases=("expires-in",),
+           convert=expiry),
+    Option("version-id", "the version that it fetches", "ID", convert=not_empty),
+    _OBJECT_RAW,
+)  # fmt: skip
+CONFIG = (Option("resolve", "also ask for credentials, and show who provides them"),)
+
 #: as many arguments as there are
 MANY = 1 << 30
 
@@ -332,16 +352,25 @@ MANY = 1 << 30
 COMMANDS: dict[str, tuple[tuple[Option, ...], int, int]] = {
     "archive": (ARCHIVE, 2, MANY),
     "cat": (CAT, 1, MANY),
+    "config": (CONFIG, 0, MANY),
     "cp": (CP, 2, 2),
+    "head": (HEAD, 1, 1),
     "ls": (LS, 0, 1),
+    "mb": ((), 1, 1),
     "mv": (CP, 2, 2),
     "pack": (PACK, 1, 2),
     "pipe": (PIPE, 1, 1),
+    "presign": (PRESIGN, 1, 1),
+    "rb": ((), 1, 1),
     "rm": (RM, 1, MANY),
     "sync": (SYNC, 2, 2),
     "unpack": (UNPACK, 2, MANY),
     "uploads": (UPLOADS, 1, 2),
 }
+#: what the completion scripts call instead of a command, followed by the shell and what was typed
+COMPLETE = "--complete"
+#: commands with verbs → the words that may be their first argument
+VERBS = {"archive": ("ls", "cat", "verify", "index"), "uploads": ("ls", "abort")}
 #: options given in pairs that exclude each other
 EXCLUDING = (
     ("resume", "no-resume"),

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+_COMPLETION = "install-completion"
+
+
 class Parsed:
     """A command line, understood.
 
@@ -20,7 +23,7 @@ class Parsed:
         options: values by attribute, of the command and global ones; None where not given.
         arguments: what is no option.
         label: the command with its own options and arguments, for error lines.
-        asked: `help` or `version` if that is all that is wanted.
+        asked: `help`, `version` or `install-completion` if that is all that is wanted.
     """
 
     __slots__ = ("arguments", "asked", "command", "label", "options")
@@ -64,7 +67,7 @@ class Names:
         raise UsageError(f'unknown option "{token.partition("=")[0]}"', command)
 
 
-def _spelled(option: Option, value: str | None, command: str) -> tuple[str, str] | None:
+def spelled(option: Option, value: str | None, command: str) -> tuple[str, str] | None:
     """Canonical name and text; None if the option is switched off and stands for another."""
     if option.value is not None:
         text = value if value is not None else option.bare
@@ -116,7 +119,7 @@ def normalise(
         if value is None and option.takes_value and at < len(tokens):
             value = tokens[at]
             at += 1
-        pair = _spelled(option, value, command)
+        pair = spelled(option, value, command)
         if pair is not None:
             found.append(pair)
     return found, arguments, []
@@ -193,6 +196,8 @@ def parse(tokens: list[str]) -> Parsed:
     """
     before, _, rest = normalise(tokens, GLOBAL, "s3z", stop=True)
     asked = next((name for name, text in before if name in ("help", "version") and text == "true"), None)
+    if not asked and any(name == _COMPLETION for name, _ in before):
+        return _completion(before, "s3z")
     if not rest or asked == "version":
         return Parsed("", None, [], "s3z", asked or "help")
     command, rest = rest[0], rest[1:]
@@ -205,10 +210,18 @@ def parse(tokens: list[str]) -> Parsed:
     asked = next((name for name, text in pairs if name in ("help", "version") and text == "true"), None)
     if asked:
         return Parsed(command, None, arguments, command, asked)
+    if any(name == _COMPLETION for name, _ in after):
+        return _completion(after, command)
     values = _values(pairs, options, command)
     _check_excluding(pairs, command)
     _check_count(len(arguments), least, most, command)
     return Parsed(command, values, arguments, _label(command, after, own, arguments))
+
+
+def _completion(pairs: list[tuple[str, str]], command: str) -> Parsed:
+    return Parsed(
+        "", _values([pair for pair in pairs if pair[0] == _COMPLETION], GLOBAL, command), [], command, _COMPLETION
+    )
 
 
 def _label(command: str, pairs: list[tuple[str, str]], own: tuple[Option, ...], arguments: list[str]) -> str:

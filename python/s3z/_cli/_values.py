@@ -7,21 +7,53 @@ import re
 from s3z._escape import shown_uri
 from s3z._units import GIB, KIB, MIB, parse_count, parse_size, positive_duration
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
+#: those that completion scripts are there for
+SHELLS = ("bash", "zsh", "fish")
 
 
-def choice(*choices: str, fold: bool = True) -> Callable[[str], str]:
-    """A converter that takes only `choices`."""
+class Choice:
+    """A converter that takes only `choices`, which completion offers."""
 
-    def convert(text: str) -> str:
-        value = text.lower() if fold else text
-        if value not in choices:
-            raise ValueError(f'"{text}" is none of {", ".join(choices)}')
+    __slots__ = ("choices", "fold")
+
+    def __init__(self, choices: tuple[str, ...], *, fold: bool) -> None:
+        self.choices, self.fold = choices, fold
+
+    def __call__(self, text: str) -> str:
+        """The choice that `text` is."""
+        value = text.lower() if self.fold else text
+        if value not in self.choices:
+            raise ValueError(f'"{text}" is none of {", ".join(self.choices)}')
         return value
 
-    return convert
+
+def choice(*choices: str, fold: bool = True) -> Choice:
+    """A converter that takes only `choices`."""
+    return Choice(choices, fold=fold)
+
+
+def shell(text: str) -> str:
+    """A shell that there is a completion script for; empty is that of `$SHELL`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    import os
+
+    if text:
+        return Choice(SHELLS, fold=False)(text)
+    named = os.environ.get("SHELL", "").rpartition("/")[2]
+    if named not in SHELLS:
+        raise ValueError(f"$SHELL is none of {', '.join(SHELLS)}: say which one is meant")
+    return named
+
+
+def expiry(text: str) -> int:
+    """Whole seconds of `--expire`."""
+    seconds = positive_duration(text)
+    if not 1 <= seconds <= 7 * 86400:
+        raise ValueError(f'"{text}" is out of range: from 1s to 7d')
+    return int(seconds)
 
 
 def part_size(text: str) -> int | None:

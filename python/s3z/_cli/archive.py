@@ -11,7 +11,7 @@ from s3z._cli import _exit
 from s3z._cli._failures import RefusedError
 from s3z._cli._match import Excluder, matches, split_wildcard
 from s3z._cli._names import has_wildcard
-from s3z._cli._options import UsageError
+from s3z._cli._options import VERBS, UsageError
 from s3z._cli._printer import StdoutClosedError
 from s3z._cli.unpack import named, understand_archive
 from s3z._escape import escape
@@ -60,7 +60,7 @@ def run(context: Context) -> None:
 def _check(context: Context, verb: str, names: list[str]) -> None:
     """What can be said before anything is opened."""
     options = context.options
-    if verb not in ("ls", "cat", "verify", "index"):
+    if verb not in VERBS["archive"]:
         raise UsageError(f'"{verb}" is none of ls, cat, verify, index', "archive")
     for option, known in _VERBS.items():
         if getattr(options, option) is not None and verb not in known:

@@ -10,7 +10,7 @@ from s3z._cli._failures import RefusedError
 from s3z._cli._match import Excluder, matches, split_wildcard
 from s3z._cli._names import Remote, has_wildcard, understand
 from s3z._cli._object import iso
-from s3z._cli._options import UsageError
+from s3z._cli._options import VERBS, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def run(context: Context) -> None:
         RefusedError: an option does not go with the argument.
     """
     verb, *arguments = context.arguments
-    if verb not in ("ls", "abort"):
+    if verb not in VERBS["uploads"]:
         raise UsageError(f'"{verb}" is neither ls nor abort', "uploads")
     options, target = context.options, understand(arguments[0]) if arguments else None
     if options.upload_id is not None and not (isinstance(target, Remote) and target.key):
