@@ -24,6 +24,7 @@ mod remove;
 mod render;
 mod run;
 mod small;
+mod small_upload;
 mod spill;
 mod sync;
 mod transfer;
@@ -177,6 +178,7 @@ impl Work {
             progress: self.progress.clone(),
             cancel: self.cancel.clone(),
             counts: self.counts.clone(),
+            mode: crate::transfer::temp_file::new_mode(),
         })
     }
 

@@ -151,7 +151,7 @@ impl PartFile {
     /// Gives the file its name, if all parts are there.
     pub async fn publish(self) -> Result<TransferReport> {
         self.check_complete()?;
-        let how = Publish { overwrite: self.request.overwrite, durable: self.request.durable, mtime: None };
+        let how = Publish { overwrite: self.request.overwrite, durable: self.request.durable, mtime: None, mode: None };
         if let Err(error) = self.writer.publish(self.request.size, how).await {
             self.writer.discard(true).await;
             return Err(error);

@@ -75,7 +75,7 @@ impl LocalWriter {
             block: None,
             posted: 0,
             accepted: 0,
-            publish: Publish { overwrite: request.overwrite, durable: request.durable, mtime: None },
+            publish: Publish { overwrite: request.overwrite, durable: request.durable, mtime: None, mode: None },
             started,
         })
     }

@@ -232,7 +232,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::os::unix::net::UnixListener;
 
-    const PLAIN: Publish = Publish { overwrite: true, durable: false, mtime: None };
+    const PLAIN: Publish = Publish { overwrite: true, durable: false, mtime: None, mode: None };
 
     fn refusal(path: &Path, overwrite: bool) -> Errno {
         let error = Target::prepare(path, overwrite).map(|target| format!("{target:?}")).unwrap_err();

@@ -28,6 +28,8 @@ pub struct Publish {
     /// fsync the file, its directory and newly made parents.
     pub durable: bool,
     pub mtime: Option<SystemTime>,
+    /// Of a new file; `None`: as the umask says, which is read each time.
+    pub mode: Option<Mode>,
 }
 
 /// What a temp file is recognised by that an earlier run left.
@@ -130,7 +132,7 @@ impl TempFile {
     }
 
     fn finish(&self, how: Publish) -> rustix::io::Result<()> {
-        let mode = self.destination.existing().unwrap_or_else(|| Mode::from_raw_mode(0o666 & !umask()));
+        let mode = self.destination.existing().or(how.mode).unwrap_or_else(new_mode);
         match rustix::fs::fchmod(&self.file, mode) {
             // A file system without modes, such as FAT, gives each file those of its mount.
             Ok(()) | Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => {}
@@ -236,6 +238,11 @@ fn is_temp_name(name: &str) -> bool {
 }
 
 /// The process's umask, read without changing it: setting it would race with other threads.
+/// The permission bits of a file made now.
+pub fn new_mode() -> Mode {
+    Mode::from_raw_mode(0o666 & !umask())
+}
+
 fn umask() -> u32 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let field = status.lines().find_map(|line| line.strip_prefix("Umask:"));
@@ -257,7 +264,7 @@ mod tests {
     use std::process::Command;
     use std::time::Duration;
 
-    const PLAIN: Publish = Publish { overwrite: true, durable: false, mtime: None };
+    const PLAIN: Publish = Publish { overwrite: true, durable: false, mtime: None, mode: None };
 
     fn names(directory: &Path) -> Vec<String> {
         let mut names: Vec<_> =

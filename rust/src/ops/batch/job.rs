@@ -82,6 +82,8 @@ pub struct Job {
     pub progress: Arc<Progress>,
     pub cancel: Cancel,
     pub counts: Arc<Counts>,
+    /// Permission bits of new files.
+    pub mode: rustix::fs::Mode,
 }
 
 /// What came of a batch so far.

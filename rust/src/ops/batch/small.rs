@@ -69,7 +69,12 @@ pub async fn download(job: &Job, object: &ObjectRef, size: u64, place: Place) ->
         }
     };
     let Whole { chunks, size, identity, verified, attempts } = whole;
-    let how = Publish { overwrite: place.overwrite, durable: job.how.durable, mtime: identity.last_modified };
+    let how = Publish {
+        overwrite: place.overwrite,
+        durable: job.how.durable,
+        mtime: identity.last_modified,
+        mode: Some(job.mode),
+    };
     let _place = engine.descriptors.for_a_file().await?;
     engine.lanes.pick().call(move || write(&place, &chunks, how)).await?;
     job.progress.add_durable(size);

@@ -11,7 +11,7 @@ use super::goal::Spot;
 use super::job::{Glacier, Job, Operation};
 use super::local::modified;
 use super::remove;
-use super::small;
+use super::{small, small_upload};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::download::{DownloadRequest, download};
 use crate::ops::engine::unless_cancelled;
@@ -280,6 +280,13 @@ async fn placed(job: &Job, spot: &Spot, mut request: DownloadRequest) -> Result<
 }
 
 async fn send(job: &Job, path: &Path, target: &ObjectRef, condition: &Condition) -> Result<TransferReport> {
+    let is_plain = job.how.part_size.is_none() && job.how.max_concurrency.is_none() && !job.how.resume_uploads;
+    if is_plain {
+        let small = small_upload::upload(job, path, target, condition);
+        if let Some(report) = unless_cancelled(&job.cancel, small).await? {
+            return Ok(report);
+        }
+    }
     let mut request = UploadRequest {
         source: path.to_owned(),
         object: target.clone(),

@@ -230,6 +230,7 @@ impl Run<'_> {
             overwrite: self.request.overwrite,
             durable: self.request.durable,
             mtime: fetch.identity.last_modified.filter(|_| self.request.set_mtime),
+            mode: None,
         };
         let size = fetch.size();
         fetch.writer.publish(size, how).await?;

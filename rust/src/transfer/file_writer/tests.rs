@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-const PLAIN: Publish = Publish { overwrite: true, durable: false, mtime: None };
+const PLAIN: Publish = Publish { overwrite: true, durable: false, mtime: None, mode: None };
 
 async fn writer(path: &Path, size: u64, direct: DirectIo) -> Result<FileWriter> {
     Ok(open(path, size, direct, false).await?.0)

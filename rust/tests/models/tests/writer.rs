@@ -25,7 +25,7 @@ use tempfile::TempDir;
 
 const PIECE: u64 = 100;
 const SIZE: u64 = 3 * PIECE;
-const HOW: Publish = Publish { overwrite: true, durable: false, mtime: None };
+const HOW: Publish = Publish { overwrite: true, durable: false, mtime: None, mode: None };
 
 struct World {
     dir: TempDir,
