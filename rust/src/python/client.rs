@@ -25,7 +25,7 @@ use crate::ops::engine::Engine;
 use crate::ops::manage;
 use crate::ops::put::PutRequest;
 use crate::ops::upload::{UploadRequest, upload};
-use crate::s3::client::{CopyRequest, ListRequest, ObjectRef};
+use crate::s3::client::{ListRequest, ObjectRef};
 
 #[pyclass(module = "s3z._core", frozen)]
 pub struct Client {
@@ -183,13 +183,24 @@ impl Client {
         convert::head(py, head)
     }
 
-    #[pyo3(signature = (bucket, key, version_id=None))]
-    fn delete_object(&self, py: Python<'_>, bucket: &str, key: &str, version_id: Option<&str>) -> PyResult<()> {
+    #[pyo3(signature = (bucket, key, version_id=None, if_match=None))]
+    fn delete_object(
+        &self,
+        py: Python<'_>,
+        bucket: &str,
+        key: &str,
+        version_id: Option<&str>,
+        if_match: Option<String>,
+    ) -> PyResult<()> {
         let object = ObjectRef::new(bucket, key, version_id).map_err(|error| to_python(py, error))?;
-        self.run(py, |engine, cancel| async move { manage::delete(&engine, &object, &cancel).await })
+        let work = |engine: Engine, cancel| async move {
+            manage::delete(&engine, &object, if_match.as_deref(), &cancel).await
+        };
+        self.run(py, work)
     }
 
     fn delete_objects(&self, py: Python<'_>, bucket: String, keys: Vec<String>) -> PyResult<Vec<DeletedKey>> {
+        let keys: Vec<_> = keys.into_iter().map(|key| (key, None)).collect();
         let outcomes =
             self.run(py, |engine, cancel| async move { manage::delete_many(&engine, &bucket, &keys, &cancel).await })?;
         let row = |outcome: crate::s3::client::DeleteOutcome| match outcome.failure {
@@ -197,26 +208,6 @@ impl Client {
             None => (outcome.key, None, None),
         };
         Ok(outcomes.into_iter().map(row).collect())
-    }
-
-    #[pyo3(signature = (bucket, key, source_bucket, source_key, source_version_id=None))]
-    fn copy_object(
-        &self,
-        py: Python<'_>,
-        bucket: &str,
-        key: &str,
-        source_bucket: &str,
-        source_key: &str,
-        source_version_id: Option<&str>,
-    ) -> PyResult<Option<String>> {
-        let object = |bucket, key, version| ObjectRef::new(bucket, key, version).map_err(|error| to_python(py, error));
-        let copy = CopyRequest {
-            source: object(source_bucket, source_key, source_version_id)?,
-            destination: object(bucket, key, None)?,
-            if_match: None,
-            headers: Vec::new(),
-        };
-        self.run(py, |engine, cancel| async move { manage::copy(&engine, &copy, &cancel).await })
     }
 
     fn head_bucket(&self, py: Python<'_>, bucket: String) -> PyResult<Option<String>> {

@@ -5,22 +5,28 @@
 //! parts and conditions a request has is the caller's word.
 
 mod bucket;
+mod copy;
+mod delete;
 mod layout;
 mod list;
 mod multipart;
 mod object;
 mod uploads;
+mod versions;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+pub use copy::{CopiedPart, CopyRequest, CopySource, PartCopy};
+pub use delete::{DeleteOutcome, Named};
 pub use layout::{PartLayout, StoredPart};
 pub use list::{ListRequest, Listing};
 pub use multipart::{Completed, NewUpload, PartUpload};
-pub use object::{CopyRequest, DeleteOutcome, GetRequest, ObjectRef, PutRequest, Stored};
+pub use object::{GetRequest, ObjectRef, PutRequest, Stored};
 pub use uploads::Uploads;
+pub use versions::Versions;
 
 use crate::config::ClientConfig;
 use crate::credentials::{CredentialCache, Signing};
