@@ -32,7 +32,7 @@ impl ObjectRef {
         Ok(Self { bucket: bucket.to_owned(), key: key.to_owned(), version_id: version_id.map(str::to_owned) })
     }
 
-    pub(super) fn request(&self, method: Method) -> Request {
+    pub(in crate::s3) fn request(&self, method: Method) -> Request {
         let request = Request::new(method, &self.bucket, &self.key);
         match &self.version_id {
             Some(version) => request.query("versionId", version),
