@@ -1,11 +1,11 @@
-//! The operations of one request, or of pages of it: look, list, delete, copy, buckets.
+//! The operations of one request, or of pages of it: look, list, delete, buckets.
 //!
 //! Thin: each adds only what the caller of an operation is promised, that it can be stopped and names its object.
 
 use crate::error::{Error, Result};
 use crate::ops::engine::{Engine, unless_cancelled};
 use crate::progress::Cancel;
-use crate::s3::client::{CopyRequest, DeleteOutcome, ListRequest, Listing, Named, ObjectRef, Stored, Versions};
+use crate::s3::client::{DeleteOutcome, ListRequest, Listing, Named, ObjectRef, Versions};
 use crate::s3::object::ObjectHead;
 use crate::s3::xml::{ListPage, ListedBucket, VersionsPage};
 
@@ -53,11 +53,6 @@ pub async fn delete_many(
         outcomes.extend(unless_cancelled(cancel, engine.client.delete_objects(bucket, batch)).await?);
     }
     Ok(outcomes)
-}
-
-/// One CopyObject; `ops/copy.rs` copies objects of any size.
-pub async fn copy(engine: &Engine, copy: &CopyRequest, cancel: &Cancel) -> Result<Stored> {
-    unless_cancelled(cancel, engine.client.copy_object(copy)).await
 }
 
 pub async fn list_buckets(engine: &Engine, cancel: &Cancel) -> Result<Vec<ListedBucket>> {

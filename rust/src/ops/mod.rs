@@ -9,6 +9,7 @@ pub mod archive;
 pub mod assemble;
 pub mod cat;
 mod commit;
+pub mod copy;
 pub mod descriptors;
 pub mod discover;
 pub mod download;

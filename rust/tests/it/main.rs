@@ -10,6 +10,7 @@ mod body;
 mod cancel;
 mod checksums;
 mod connect;
+mod copy;
 mod credentials;
 mod descriptors;
 mod download;

@@ -1,14 +1,14 @@
-//! Listing, deleting, copying, looking, buckets (#39, #50–#52, U13, U15).
+//! Listing, deleting, looking, buckets (#50–#52, U15).
 
 use fake_s3::{Action, Match};
 use s3z::error::{ErrorKind, Result};
 use s3z::ops::manage;
 use s3z::progress::Cancel;
-use s3z::s3::client::{CopyRequest, CopySource, ListRequest, Named, ObjectRef};
+use s3z::s3::client::{ListRequest, Named, ObjectRef};
 
 use crate::support::*;
 
-const ODD_KEYS: [&str; 14] = [
+pub const ODD_KEYS: [&str; 14] = [
     "a b",
     "a+b",
     "a%20b",
@@ -288,70 +288,6 @@ async fn a_lost_answer_to_a_delete_is_asked_again() {
     world.times(1, operation("DeleteObjects"), Action::ActThenDrop { reset: true });
     manage::delete_many(&world.engine, BUCKET, &named(&keys), &Cancel::default()).await.unwrap();
     assert!(world.server.keys(BUCKET).is_empty());
-}
-
-fn copy_request(to: &str) -> CopyRequest {
-    let source = CopySource { object: object(KEY), if_match: None };
-    CopyRequest { source, destination: object(to), headers: Vec::new() }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn copies_are_made_on_the_server() {
-    let world = World::new();
-    for key in ODD_KEYS {
-        world.server.put_object(BUCKET, key, key.as_bytes().to_vec());
-        let copy =
-            CopyRequest { source: CopySource { object: object(key), if_match: None }, ..copy_request("copy of it +%") };
-        let stored = manage::copy(&world.engine, &copy, &Cancel::default()).await.unwrap();
-        assert_eq!(world.server.object(BUCKET, "copy of it +%").unwrap(), key.as_bytes(), "{key:?}");
-        let head = manage::head(&world.engine, &copy.destination, &Cancel::default()).await.unwrap();
-        assert_eq!(head.identity.etag, stored.etag);
-    }
-}
-
-/// #39, C11, U13
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_succeeds_only_by_its_root_element() {
-    for (action, kind) in [
-        (
-            Action::ErrorIn200 { code: "InternalError".into(), message: String::new(), spaces: 0, interval_ms: 0 },
-            ErrorKind::Service,
-        ),
-        (respond(200, ""), ErrorKind::Service),
-        (respond(200, "<CopyObjectResult/>"), ErrorKind::Service),
-        (respond(200, "<Error><Code>X</Code><Message>CopyObjectResult</Message></Error>"), ErrorKind::Service),
-        (Action::error(404, "NoSuchKey"), ErrorKind::NotFound),
-    ] {
-        let world = World::with_object();
-        world.on(operation("CopyObject"), action.clone());
-        let error = manage::copy(&world.engine, &copy_request("copy"), &Cancel::default()).await.unwrap_err();
-        assert_eq!(error.kind(), kind, "{action:?}");
-        assert_eq!(error.bucket(), Some(BUCKET));
-    }
-    let world = World::with_object();
-    let once = Action::ErrorIn200 { code: "InternalError".into(), message: String::new(), spaces: 5, interval_ms: 5 };
-    world.times(1, operation("CopyObject"), once);
-    manage::copy(&world.engine, &copy_request("copy"), &Cancel::default()).await.unwrap();
-}
-
-/// C11
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_error_inside_the_200_of_a_copy_is_classified_by_its_code() {
-    let world = World::with_object();
-    let denied = Action::ErrorIn200 { code: "AccessDenied".into(), message: String::new(), spaces: 5, interval_ms: 5 };
-    world.on(operation("CopyObject"), denied);
-    let error = manage::copy(&world.engine, &copy_request("copy"), &Cancel::default()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::AccessDenied);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_is_pinned_to_its_source() {
-    let world = World::with_object();
-    let source = CopySource { object: object(KEY), if_match: Some("\"another\"".into()) };
-    let wrong = CopyRequest { source, ..copy_request("copy") };
-    let error = manage::copy(&world.engine, &wrong, &Cancel::default()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ObjectChanged);
-    assert_eq!(world.server.keys(BUCKET), [KEY]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
