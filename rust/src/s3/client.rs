@@ -33,6 +33,7 @@ use crate::credentials::{CredentialCache, Signing};
 use crate::error::{Error, Result};
 use crate::pressure::Pressure;
 use crate::s3::attempts::Attempts;
+use crate::s3::bandwidth::Bandwidth;
 use crate::s3::endpoint::{Endpoint, Scheme};
 use crate::s3::environment::{Environment, WallClock};
 use crate::s3::http::{Http, Target};
@@ -51,6 +52,7 @@ struct Shared {
     backoff: Backoff,
     quota: Mutex<Quota>,
     pressure: Pressure,
+    bandwidth: Option<Arc<Bandwidth>>,
     clock: Arc<dyn WallClock>,
     /// Seconds by which the store's clock is ahead of ours.
     clock_ahead: AtomicI64,
@@ -85,6 +87,7 @@ impl S3Client {
             backoff: Backoff::new(&config.retry),
             quota: Mutex::new(Quota::new(&config.retry, Instant::now())),
             pressure: Pressure::default(),
+            bandwidth: config.transfer.max_bandwidth.map(|rate| Arc::new(Bandwidth::new(rate))),
             clock: environment.clock,
             clock_ahead: AtomicI64::new(0),
             no_checksums: AtomicBool::new(false),
@@ -100,6 +103,10 @@ impl S3Client {
     /// What the store said about its load; `transfer` obeys it.
     pub fn pressure(&self) -> &Pressure {
         &self.0.pressure
+    }
+
+    pub(super) fn bandwidth(&self) -> Option<&Arc<Bandwidth>> {
+        self.0.bandwidth.as_ref()
     }
 
     /// Whether the bodies of uploads may go unsigned: TLS protects them, or they do not leave the machine.

@@ -195,7 +195,7 @@ impl S3Client {
         let mut message = reqwest::Request::new(request.method.clone(), prepared.url);
         *message.headers_mut() = prepared.headers;
         if !request.payload.is_empty() {
-            *message.body_mut() = Some(reqwest::Body::wrap(request.payload.open(sent.clone())));
+            *message.body_mut() = Some(reqwest::Body::wrap(request.payload.open(sent.clone(), self.bandwidth())));
         }
         let counted = Counted::new(&sent);
         let outcome = self.wait_for_head(watched(client.execute(message)), &sent, request.slow_answer).await;
@@ -230,6 +230,8 @@ impl S3Client {
                     });
                 }
                 Err(_) if sent.bytes() > taken => (taken, since) = (sent.bytes(), Instant::now()),
+                // What our own limit holds back the store cannot answer yet.
+                Err(_) if sent.held_until().is_some_and(|until| until.into_std() + limit > Instant::now()) => {}
                 Err(_) if since.elapsed() < limit => {}
                 Err(_) => return Err(classify::timed_out(format!("no answer came for {limit:?}"))),
             }

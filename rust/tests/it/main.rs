@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails here fails the test, helpers included")]
 
 mod alone;
+mod bandwidth;
 mod body;
 mod cancel;
 mod checksums;
