@@ -2,6 +2,8 @@
 //!
 //! Thin: each adds only what the caller of an operation is promised, that it can be stopped and names its object.
 
+use std::time::Duration;
+
 use crate::error::{Error, Result};
 use crate::ops::engine::{Engine, unless_cancelled};
 use crate::progress::Cancel;
@@ -14,6 +16,11 @@ const DELETE_BATCH: usize = 1000;
 
 pub async fn head(engine: &Engine, object: &ObjectRef, cancel: &Cancel) -> Result<ObjectHead> {
     unless_cancelled(cancel, engine.client.head_object(object, None)).await
+}
+
+/// A URL by which anybody may get the object for so long.
+pub async fn presign(engine: &Engine, object: &ObjectRef, expires: Duration, cancel: &Cancel) -> Result<String> {
+    unless_cancelled(cancel, engine.client.presign(object, expires)).await
 }
 
 pub fn list(engine: &Engine, request: ListRequest) -> Result<Listing> {

@@ -77,7 +77,7 @@ impl Client {
 impl Client {
     #[new]
     #[pyo3(signature = (*, endpoint_url=None, region="us-east-1", addressing_style="auto", credentials=None,
-        anonymous=false, ca_bundle=None, verify=true, proxies=None, state_dir=None, transfer=None))]
+        anonymous=false, ca_bundle=None, verify=true, proxies=None, state_dir=None, request_payer=false, transfer=None))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords")]
     fn new(
         py: Python<'_>,
@@ -90,6 +90,7 @@ impl Client {
         verify: bool,
         proxies: Option<std::collections::BTreeMap<String, String>>,
         state_dir: Option<PathBuf>,
+        request_payer: bool,
         transfer: Option<Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let mut config = ClientConfig {
@@ -100,6 +101,7 @@ impl Client {
             insecure_tls: !verify,
             proxies: proxies.unwrap_or_default().into_iter().collect(),
             state_dir,
+            request_payer,
             ..ClientConfig::default()
         };
         config.transfer.memory_limit = crate::config::default_memory_limit();
