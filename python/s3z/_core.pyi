@@ -12,12 +12,17 @@ KeySet: TypeAlias = tuple[str, str, str | None, float | None]
 ProgressFunction: TypeAlias = Callable[[int, int, int | None, int, int | None], object]
 #: key or common prefix, whether it is a prefix, size, etag, last modified (seconds since the epoch), storage class
 ListEntry: TypeAlias = tuple[str, bool, int, str | None, float | None, str | None]
+#: key or common prefix, version id (None: it is a prefix), whether it is the latest, whether it is a delete marker, size,
+#: etag, last modified (seconds since the epoch), storage class
+VersionEntry: TypeAlias = tuple[str, str | None, bool, bool, int, str | None, float | None, str | None]
 
 class TransferSettings(TypedDict, total=False):
     """Numbers left out or None mean the core's default (`defaults()`)."""
 
     part_size: int | None
     multipart_threshold: int | None
+    copy_threshold: int | None
+    max_bandwidth: int | None
     max_concurrency: int | None
     max_requests: int | None
     memory_limit: int | None
@@ -130,14 +135,59 @@ class Client:
     ) -> ListPages: ...
     def list_buckets(self) -> list[tuple[str, float | None]]: ...
     def head_object(self, bucket: str, key: str, version_id: str | None = None) -> HeadReport: ...
-    def delete_object(self, bucket: str, key: str, version_id: str | None = None) -> None: ...
+    def delete_object(
+        self, bucket: str, key: str, version_id: str | None = None, if_match: str | None = None
+    ) -> None: ...
     def delete_objects(self, bucket: str, keys: list[str]) -> list[tuple[str, str | None, str | None]]: ...
-    def copy_object(
-        self, bucket: str, key: str, source_bucket: str, source_key: str, source_version_id: str | None = None
-    ) -> str | None: ...
     def head_bucket(self, bucket: str) -> str | None: ...
     def create_bucket(self, bucket: str) -> None: ...
     def delete_bucket(self, bucket: str) -> None: ...
+
+class CopyOptions(TypedDict, total=False):
+    """Of the source: version, size where a listing told it, ETag it must have. The rest is about the destination."""
+
+    version_id: str | None
+    size: int | None
+    if_match: str | None
+    headers: list[tuple[str, str]]
+    replace_metadata: bool
+    if_none_match: str | None
+    destination_if_match: str | None
+    part_size: int | None
+    max_concurrency: int | None
+
+class CopyReport(TypedDict):
+    size: int
+    etag: str | None
+    version_id: str | None
+    parts: int
+    attempts: int
+
+@final
+class VersionPages:
+    """Pages of one listing of versions; each is fetched when asked for."""
+
+    def next_page(self) -> list[VersionEntry] | None: ...
+
+def copy(
+    client: Client,
+    bucket: str,
+    key: str,
+    source_bucket: str,
+    source_key: str,
+    options: CopyOptions,
+    progress: ProgressFunction | None = None,
+) -> CopyReport:
+    """Copy on the server, above 5 GiB by parts. Metadata in `headers` needs `replace_metadata`."""
+
+def list_versions(client: Client, bucket: str, prefix: str, delimiter: str | None = None) -> VersionPages: ...
+def delete_versions(
+    client: Client, bucket: str, objects: list[tuple[str, str | None]]
+) -> list[tuple[str, str | None, str | None, str | None]]:
+    """Key, version id, and code and message of the failure, for each in the order given."""
+
+def presign(client: Client, bucket: str, key: str, seconds: float, version_id: str | None = None) -> str:
+    """A URL to GET the object by, for 1 second to 7 days."""
 
 def defaults() -> dict[str, int | float]:
     """Every number of `rust/src/config.rs` that a person may set: sizes in bytes, times in seconds."""

@@ -51,6 +51,8 @@ pub struct ClientConfig {
     pub insecure_tls: bool,
     /// Scheme of the request (`http`, `https`) → proxy URL, and `no_proxy` → host list.
     pub proxies: Vec<(String, String)>,
+    /// Whether the caller pays for requests to other people's buckets, and says so with each.
+    pub request_payer: bool,
     /// Where multipart uploads are noted while they are under way (U10); `None`: nowhere.
     pub state_dir: Option<std::path::PathBuf>,
     pub transfer: TransferConfig,
@@ -63,6 +65,10 @@ pub struct TransferConfig {
     pub part_size: Option<u64>,
     /// A size up to this is one request.
     pub multipart_threshold: u64,
+    /// An object up to this size is copied by one request; S3 allows no more than 5 GiB.
+    pub copy_threshold: u64,
+    /// Payload bytes a second, both directions and all transfers of a client together; `None`: as many as there can be.
+    pub max_bandwidth: Option<u64>,
     /// Requests in flight for one object; `None`: the governor decides.
     pub max_concurrency: Option<usize>,
     /// Requests in flight for the client.
@@ -85,6 +91,10 @@ pub struct TransferConfig {
 
 /// Part size where none is given: what S3 serves at full speed, and 10,000 of them hold 78 GiB.
 pub const AUTO_PART: u64 = 8 * MIB;
+/// Parts of a copy, whose bytes do not come by here.
+pub const AUTO_COPY_PART: u64 = 64 * MIB;
+/// The least limit on bandwidth that a transfer can live with.
+pub const MIN_BANDWIDTH: u64 = KIB;
 /// One recycled buffer: the unit of every write to a file.
 pub const BUFFER_SIZE: usize = MIB as usize;
 /// Buffers a file download may hold for each request in flight, whatever its range.
@@ -105,6 +115,8 @@ impl Default for TransferConfig {
         Self {
             part_size: None,
             multipart_threshold: 16 * MIB,
+            copy_threshold: MAX_PART,
+            max_bandwidth: None,
             max_concurrency: None,
             max_requests: 256,
             memory_limit: MAX_DEFAULT_MEMORY,
@@ -227,6 +239,12 @@ impl TransferConfig {
         if self.multipart_threshold > MAX_PART {
             return Err(Error::config("multipart_threshold must be at most 5 GiB, the largest single PutObject"));
         }
+        if self.copy_threshold > MAX_PART {
+            return Err(Error::config("copy_threshold must be at most 5 GiB, the largest single CopyObject"));
+        }
+        if self.max_bandwidth.is_some_and(|rate| rate < MIN_BANDWIDTH) {
+            return Err(Error::config("max_bandwidth must be at least 1 KiB a second"));
+        }
         if self.memory_limit < MIN_MEMORY {
             return Err(Error::config(format!("memory_limit must be at least {} MiB", MIN_MEMORY / MIB)));
         }
@@ -290,6 +308,8 @@ mod tests {
             TransferConfig { max_requests: 0, ..TransferConfig::default() },
             TransferConfig { memory_limit: MIN_MEMORY - 1, ..TransferConfig::default() },
             TransferConfig { multipart_threshold: MAX_PART + 1, ..TransferConfig::default() },
+            TransferConfig { copy_threshold: MAX_PART + 1, ..TransferConfig::default() },
+            TransferConfig { max_bandwidth: Some(MIN_BANDWIDTH - 1), ..TransferConfig::default() },
         ];
         for config in bad {
             assert!(config.validate().is_err(), "{config:?}");

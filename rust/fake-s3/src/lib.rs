@@ -125,6 +125,13 @@ impl FakeS3 {
         swap::create_bucket(&self.shared, name);
     }
 
+    /// From now on the bucket keeps all versions.
+    pub fn keep_versions(&self, bucket: &str) {
+        self.create_bucket(bucket);
+        let mut store = lock(&self.shared.store);
+        store.bucket_mut(bucket).expect("the bucket was just made").versioning = store::bucket::Versioning::Enabled;
+    }
+
     /// Stores an object, making its bucket if need be.
     pub fn put_object(&self, bucket: &str, key: &str, bytes: impl Into<Vec<u8>>) {
         self.create_bucket(bucket);

@@ -116,10 +116,12 @@ pub(crate) fn swap(
     put_pattern(shared, bucket, key, &pattern)
 }
 
-/// The `swap_version` action.
+/// The `swap_version` action; of a copy the source is swapped.
 pub(crate) fn by_rule(shared: &Shared, request: &Request, plan: &Plan) {
-    if let Some((seed, size)) = plan.swap {
-        // A missing object has nothing to swap; the operation itself answers that.
-        let _ = swap(shared, request.bucket(), request.key(), seed, size);
-    }
+    let Some((seed, size)) = plan.swap else { return };
+    // A missing object has nothing to swap; the operation itself answers that.
+    let _ = match crate::ops::source_name(request) {
+        Some((bucket, key)) => swap(shared, &bucket, &key, seed, size),
+        None => swap(shared, request.bucket(), request.key(), seed, size),
+    };
 }

@@ -1,4 +1,4 @@
-//! The two requests that make an object, PutObject and Complete, and the question whether one worked when its answer was lost (C12).
+//! The requests that make an object, PutObject, CopyObject and Complete, and the question whether one worked when its answer was lost (C12).
 //!
 //! A Complete may find its upload gone because an earlier try, whose answer was lost, has done the work. Then the object
 //! tells: it is ours if its size and its checksum over all bytes are, or if its ETag is the one that our parts make.
@@ -11,7 +11,7 @@ use md5::{Digest as _, Md5};
 
 use crate::checksum::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::s3::client::{Completed, ObjectRef, PutRequest, S3Client, Stored};
+use crate::s3::client::{Completed, CopyRequest, ObjectRef, PutRequest, S3Client, Stored};
 use crate::s3::object::{ObjectHead, StoredChecksum, WRITE_ID};
 use crate::s3::xml::CompletedPart;
 
@@ -43,8 +43,30 @@ pub async fn put(client: &S3Client, mut put: PutRequest, conditions: &[(String, 
                 Ok(as_stored(*head, ours, error.attempts()))
             }
             Found::Others => Err(error),
-            Found::Unknown => Err(unknown_put(error)),
+            Found::Unknown => Err(unknown_one(error, "PutObject")),
         },
+        outcome => outcome,
+    }
+}
+
+/// Copies an object in one request. `replaces`: the copy has metadata of its own, so it can be marked.
+pub async fn copy(
+    client: &S3Client,
+    mut copy: CopyRequest,
+    conditions: &[(String, String)],
+    replaces: bool,
+) -> Result<Stored> {
+    let mark = write_id(conditions).filter(|_| replaces);
+    copy.headers = marked(copy.headers, mark.as_deref());
+    copy.headers.extend(conditions.iter().cloned());
+    match client.copy_object(&copy).await {
+        Err(error) if may_be_our_own(&error) && !conditions.is_empty() => {
+            match find_marked(client, &copy.destination, &mark).await {
+                Found::Ours(head) => Ok(as_stored(*head, None, error.attempts())),
+                Found::Others => Err(error),
+                Found::Unknown => Err(unknown_one(error, "CopyObject")),
+            }
+        }
         outcome => outcome,
     }
 }
@@ -136,8 +158,9 @@ fn unknown(lost: Error, upload_id: &str) -> Error {
     Error::new(ErrorKind::Service, text).with_attempts(lost.attempts()).with_upload_id(upload_id).with_source(lost)
 }
 
-fn unknown_put(lost: Error) -> Error {
-    let text = "the answer was lost, and whose object is there now is not known: the outcome of PutObject is unknown";
+fn unknown_one(lost: Error, action: &str) -> Error {
+    let what = "the answer was lost, and whose object is there now is not known";
+    let text = format!("{what}: the outcome of {action} is unknown");
     Error::new(ErrorKind::Service, text).with_attempts(lost.attempts()).with_source(lost)
 }
 

@@ -1,7 +1,7 @@
 //! What all operations of a client share: the S3 client, the byte budget, the I/O threads.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::ClientConfig;
 use crate::credentials::Signing;
@@ -26,10 +26,17 @@ pub struct Engine {
     pub journal: Option<Journal>,
 }
 
+const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
+
 impl Engine {
     pub fn new(mut config: ClientConfig, signing: Signing) -> Result<Self> {
         let descriptors = Arc::new(Descriptors::of_this_process());
         config.transfer.max_requests = config.transfer.max_requests.min(descriptors.sockets());
+        if config.transfer.max_bandwidth.is_some() {
+            // Where our own limit makes requests wait, none of them is slow compared with the others.
+            let transfer = &mut config.transfer;
+            (transfer.pace_window, transfer.late_after, transfer.worth_splitting) = (NEVER, NEVER, NEVER);
+        }
         let scheduler = Arc::new(Scheduler::new(&config.transfer));
         let shares = Shares::new(config.transfer.memory_limit);
         let journal = config.state_dir.clone().map(Journal::new);

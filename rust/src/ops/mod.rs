@@ -10,6 +10,7 @@ pub mod assemble;
 pub mod batch;
 pub mod cat;
 mod commit;
+pub mod copy;
 pub mod descriptors;
 pub mod discover;
 pub mod download;

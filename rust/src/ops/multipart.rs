@@ -3,6 +3,7 @@
 //! Who owns one decides about its parts: which there are, when they are sent, how many at once. Here is what all
 //! of them share: a cancel while it is created, a part and its checksum, the sum before Complete, the abort and its bounds.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::ops::report::Verification;
 use crate::ops::tasks::Tasks;
 use crate::ops::unfinished::{self, Noted, Origin};
 use crate::progress::Progress;
-use crate::s3::client::{Completed, NewUpload, ObjectRef, PartUpload, S3Client, Stored};
+use crate::s3::client::{Completed, CopySource, NewUpload, ObjectRef, PartCopy, PartUpload, S3Client, Stored};
 use crate::s3::payload::Payload;
 use crate::s3::xml::CompletedPart;
 
@@ -174,6 +175,17 @@ impl Multipart {
         Ok(Sent { part, len, digest, echoed, attempts: stored.attempts })
     }
 
+    /// Has the store copy a range of `source` as one part.
+    pub async fn copy(self, number: u32, range: Range<u64>, source: &CopySource) -> Result<Sent> {
+        let len = range.end - range.start;
+        let (destination, upload_id) = (&self.object, self.upload_id.as_str());
+        let copied = self.client.upload_part_copy(PartCopy { source, range, destination, upload_id, number }).await?;
+        let stated = self.checksum.and_then(|kind| copied.checksums.iter().find(|(name, _)| *name == kind));
+        let digest = stated.map(|(kind, text)| Digest::parse(*kind, text)).transpose()?;
+        self.progress.add_network(len);
+        Ok(Sent { attempts: copied.attempts, ..Sent::listed(number, copied.etag, len, digest) })
+    }
+
     /// A part that takes far longer than its peers is sent again over another connection (#48).
     async fn send_in_time(&self, number: u32, payload: &Payload, checksum: Option<Digest>) -> Result<Stored> {
         let len = payload.len();
@@ -294,7 +306,7 @@ pub fn verified(
 }
 
 /// The checksum over all bytes, from those of the parts in order; hashes cannot be combined.
-fn combined(kind: Kind, sent: &[Sent]) -> Option<Digest> {
+pub fn combined(kind: Kind, sent: &[Sent]) -> Option<Digest> {
     let Kind::Crc(algorithm) = kind else { return None };
     let nothing = checksum::checksum(algorithm, b"");
     let add = |sum, sent: &Sent| Some(checksum::combine(algorithm, sum, sent.digest?.crc()?, sent.len));

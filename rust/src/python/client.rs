@@ -25,7 +25,7 @@ use crate::ops::engine::Engine;
 use crate::ops::manage;
 use crate::ops::put::PutRequest;
 use crate::ops::upload::{UploadRequest, upload};
-use crate::s3::client::{CopyRequest, ListRequest, ObjectRef};
+use crate::s3::client::{ListRequest, ObjectRef};
 
 #[pyclass(module = "s3z._core", frozen)]
 pub struct Client {
@@ -77,7 +77,7 @@ impl Client {
 impl Client {
     #[new]
     #[pyo3(signature = (*, endpoint_url=None, region="us-east-1", addressing_style="auto", credentials=None,
-        anonymous=false, ca_bundle=None, verify=true, proxies=None, state_dir=None, transfer=None))]
+        anonymous=false, ca_bundle=None, verify=true, proxies=None, state_dir=None, request_payer=false, transfer=None))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords")]
     fn new(
         py: Python<'_>,
@@ -90,6 +90,7 @@ impl Client {
         verify: bool,
         proxies: Option<std::collections::BTreeMap<String, String>>,
         state_dir: Option<PathBuf>,
+        request_payer: bool,
         transfer: Option<Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let mut config = ClientConfig {
@@ -100,6 +101,7 @@ impl Client {
             insecure_tls: !verify,
             proxies: proxies.unwrap_or_default().into_iter().collect(),
             state_dir,
+            request_payer,
             ..ClientConfig::default()
         };
         config.transfer.memory_limit = crate::config::default_memory_limit();
@@ -183,13 +185,24 @@ impl Client {
         convert::head(py, head)
     }
 
-    #[pyo3(signature = (bucket, key, version_id=None))]
-    fn delete_object(&self, py: Python<'_>, bucket: &str, key: &str, version_id: Option<&str>) -> PyResult<()> {
+    #[pyo3(signature = (bucket, key, version_id=None, if_match=None))]
+    fn delete_object(
+        &self,
+        py: Python<'_>,
+        bucket: &str,
+        key: &str,
+        version_id: Option<&str>,
+        if_match: Option<String>,
+    ) -> PyResult<()> {
         let object = ObjectRef::new(bucket, key, version_id).map_err(|error| to_python(py, error))?;
-        self.run(py, |engine, cancel| async move { manage::delete(&engine, &object, &cancel).await })
+        let work = |engine: Engine, cancel| async move {
+            manage::delete(&engine, &object, if_match.as_deref(), &cancel).await
+        };
+        self.run(py, work)
     }
 
     fn delete_objects(&self, py: Python<'_>, bucket: String, keys: Vec<String>) -> PyResult<Vec<DeletedKey>> {
+        let keys: Vec<_> = keys.into_iter().map(|key| (key, None)).collect();
         let outcomes =
             self.run(py, |engine, cancel| async move { manage::delete_many(&engine, &bucket, &keys, &cancel).await })?;
         let row = |outcome: crate::s3::client::DeleteOutcome| match outcome.failure {
@@ -197,26 +210,6 @@ impl Client {
             None => (outcome.key, None, None),
         };
         Ok(outcomes.into_iter().map(row).collect())
-    }
-
-    #[pyo3(signature = (bucket, key, source_bucket, source_key, source_version_id=None))]
-    fn copy_object(
-        &self,
-        py: Python<'_>,
-        bucket: &str,
-        key: &str,
-        source_bucket: &str,
-        source_key: &str,
-        source_version_id: Option<&str>,
-    ) -> PyResult<Option<String>> {
-        let object = |bucket, key, version| ObjectRef::new(bucket, key, version).map_err(|error| to_python(py, error));
-        let copy = CopyRequest {
-            source: object(source_bucket, source_key, source_version_id)?,
-            destination: object(bucket, key, None)?,
-            if_match: None,
-            headers: Vec::new(),
-        };
-        self.run(py, |engine, cancel| async move { manage::copy(&engine, &copy, &cancel).await })
     }
 
     fn head_bucket(&self, py: Python<'_>, bucket: String) -> PyResult<Option<String>> {

@@ -69,9 +69,11 @@ pub const DIRECT_IO: [(&str, DirectIo); 3] = [("auto", DirectIo::Auto), ("on", D
 pub const ADDRESSING: [(&str, AddressingStyle); 3] =
     [("auto", AddressingStyle::Auto), ("path", AddressingStyle::Path), ("virtual", AddressingStyle::Virtual)];
 
-const TRANSFER: [&str; 10] = [
+const TRANSFER: [&str; 12] = [
     "part_size",
     "multipart_threshold",
+    "copy_threshold",
+    "max_bandwidth",
     "max_concurrency",
     "max_requests",
     "memory_limit",
@@ -88,6 +90,8 @@ pub fn apply_transfer(config: &mut ClientConfig, settings: Bound<'_, PyDict>) ->
     let transfer = &mut config.transfer;
     transfer.part_size = settings.count("part_size")?.or(transfer.part_size);
     transfer.multipart_threshold = settings.count("multipart_threshold")?.unwrap_or(transfer.multipart_threshold);
+    transfer.copy_threshold = settings.count("copy_threshold")?.unwrap_or(transfer.copy_threshold);
+    transfer.max_bandwidth = settings.count("max_bandwidth")?.or(transfer.max_bandwidth);
     transfer.max_concurrency = settings.number("max_concurrency")?.or(transfer.max_concurrency);
     transfer.max_requests = settings.number("max_requests")?.unwrap_or(transfer.max_requests);
     transfer.memory_limit = settings.count("memory_limit")?.unwrap_or(transfer.memory_limit);

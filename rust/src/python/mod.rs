@@ -10,8 +10,10 @@ mod convert;
 mod credentials;
 mod error;
 mod listing;
+mod manage;
 mod memory;
 mod open_archive;
+mod pages;
 mod part_file;
 mod parts;
 mod per_process;
@@ -42,6 +44,8 @@ mod _core {
     use super::client::Client;
     #[pymodule_export]
     use super::listing::ListPages;
+    #[pymodule_export]
+    use super::manage::{VersionPages, copy, delete_versions, list_versions, presign};
     #[pymodule_export]
     use super::memory::{Buffer, get_object, get_object_into, get_object_ranges};
     #[pymodule_export]

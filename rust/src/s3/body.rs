@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
+use tokio::time::{Instant, sleep_until};
 
 use crate::config::AUTO_PART;
 use crate::error::{Error, ErrorKind, Result};
@@ -41,6 +42,8 @@ pub struct ObjectBody {
     /// Bytes of this answer still to come.
     answer_left: Option<u64>,
     is_finished: bool,
+    /// Our own limit lets no byte come before then.
+    held: Option<Instant>,
     /// Answers in a row that held less than was asked for, and the position they began at.
     short_answers: u32,
     short_since: u64,
@@ -78,6 +81,7 @@ impl ObjectBody {
 
     fn new(client: S3Client, get: GetRequest, identity: ObjectIdentity) -> Self {
         Self {
+            held: client.bandwidth().map(|limit| limit.paid()),
             client,
             identity,
             checksum: StoredChecksum::None,
@@ -155,6 +159,11 @@ impl ObjectBody {
         if self.answer_left == Some(0) {
             return Ok(None);
         }
+        if let Some(until) = self.held {
+            // Not told to the answer's clock: this is no stall.
+            sleep_until(until).await;
+            self.held = None;
+        }
         let Some(bytes) = answer.chunk().await? else {
             return match self.answer_left {
                 Some(left) => Err(Failure::new(
@@ -165,6 +174,7 @@ impl ObjectBody {
             };
         };
         let len = bytes.len() as u64;
+        self.held = self.client.bandwidth().map(|limit| limit.book(bytes.len()));
         if self.answer_left.is_some_and(|left| len > left) {
             return Err(Failure::bad_answer("more bytes came than the answer promised"));
         }

@@ -5,28 +5,35 @@
 //! parts and conditions a request has is the caller's word.
 
 mod bucket;
+mod copy;
+mod delete;
 mod layout;
 mod list;
 mod multipart;
 mod object;
 mod uploads;
+mod versions;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+pub use copy::{CopiedPart, CopyRequest, CopySource, PartCopy};
+pub use delete::{DeleteOutcome, Named};
 pub use layout::{PartLayout, StoredPart};
 pub use list::{ListRequest, Listing};
 pub use multipart::{Completed, NewUpload, PartUpload};
-pub use object::{CopyRequest, DeleteOutcome, GetRequest, ObjectRef, PutRequest, Stored};
+pub use object::{GetRequest, ObjectRef, PutRequest, Stored};
 pub use uploads::Uploads;
+pub use versions::Versions;
 
 use crate::config::ClientConfig;
 use crate::credentials::{CredentialCache, Signing};
 use crate::error::{Error, Result};
 use crate::pressure::Pressure;
 use crate::s3::attempts::Attempts;
+use crate::s3::bandwidth::Bandwidth;
 use crate::s3::endpoint::{Endpoint, Scheme};
 use crate::s3::environment::{Environment, WallClock};
 use crate::s3::http::{Http, Target};
@@ -45,6 +52,7 @@ struct Shared {
     backoff: Backoff,
     quota: Mutex<Quota>,
     pressure: Pressure,
+    bandwidth: Option<Arc<Bandwidth>>,
     clock: Arc<dyn WallClock>,
     /// Seconds by which the store's clock is ahead of ours.
     clock_ahead: AtomicI64,
@@ -79,6 +87,7 @@ impl S3Client {
             backoff: Backoff::new(&config.retry),
             quota: Mutex::new(Quota::new(&config.retry, Instant::now())),
             pressure: Pressure::default(),
+            bandwidth: config.transfer.max_bandwidth.map(|rate| Arc::new(Bandwidth::new(rate))),
             clock: environment.clock,
             clock_ahead: AtomicI64::new(0),
             no_checksums: AtomicBool::new(false),
@@ -94,6 +103,10 @@ impl S3Client {
     /// What the store said about its load; `transfer` obeys it.
     pub fn pressure(&self) -> &Pressure {
         &self.0.pressure
+    }
+
+    pub(super) fn bandwidth(&self) -> Option<&Arc<Bandwidth>> {
+        self.0.bandwidth.as_ref()
     }
 
     /// Whether the bodies of uploads may go unsigned: TLS protects them, or they do not leave the machine.

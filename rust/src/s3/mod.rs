@@ -7,6 +7,7 @@
 
 mod answer;
 mod attempts;
+mod bandwidth;
 pub mod body;
 pub mod client;
 pub mod encode;

@@ -2,7 +2,7 @@
 //!
 //! A `Payload` is bytes in memory, a row of buffers, or something that can be opened anew for each attempt. While
 //! it is sent it counts what the HTTP layer has taken: for progress, and for the clock that waits for an answer
-//! only from the end of the body on.
+//! only from the end of the body on. Under a limit on bandwidth it cuts large chunks and waits between the pieces.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -12,9 +12,11 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use sha2::{Digest, Sha256};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::error::{Error, Result};
 use crate::progress::Progress;
+use crate::s3::bandwidth::Bandwidth;
 
 /// One pass over a body, in order.
 pub type ChunkStream = Pin<Box<dyn ChunkSource + Send + Sync>>;
@@ -67,13 +69,14 @@ impl Payload {
         }
     }
 
-    pub(super) fn open(&self, sent: Arc<Sent>) -> SentBody {
+    pub(super) fn open(&self, sent: Arc<Sent>, limit: Option<&Arc<Bandwidth>>) -> SentBody {
         let chunks = match self {
             Self::Empty => Chunks::Held(Arc::from([]), 0),
             Self::Chunks(chunks) => Chunks::Held(chunks.clone(), 0),
             Self::Reopened { open, .. } => Chunks::Stream(open()),
         };
-        SentBody { left: self.len(), chunks, sent }
+        let limit = limit.map(|limit| Limited::new(limit.clone(), &sent));
+        SentBody { left: self.len(), chunks, sent, limit }
     }
 }
 
@@ -85,6 +88,8 @@ pub(super) struct Sent {
     over: AtomicBool,
     progress: Option<Arc<Progress>>,
     failure: Mutex<Option<Error>>,
+    /// Our own limit lets no byte pass before then.
+    held: Mutex<Option<Instant>>,
 }
 
 impl Sent {
@@ -107,6 +112,15 @@ impl Sent {
     /// Why the body itself could not go on, if that is what ended the attempt.
     pub(super) fn take_failure(&self) -> Option<Error> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Until when it is we who hold the body back.
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hold(&self, until: Instant) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
 
     fn fail(&self, error: Error) {
@@ -156,6 +170,59 @@ pub(super) struct SentBody {
     left: u64,
     chunks: Chunks,
     sent: Arc<Sent>,
+    limit: Option<Limited>,
+}
+
+/// How a body is held back.
+struct Limited {
+    limit: Arc<Bandwidth>,
+    wait: Option<Pin<Box<Sleep>>>,
+    /// Of a chunk that was too much at once.
+    rest: Bytes,
+}
+
+impl Limited {
+    fn new(limit: Arc<Bandwidth>, sent: &Sent) -> Self {
+        let mut limited = Self { rest: Bytes::new(), wait: None, limit };
+        limited.wait_until(limited.limit.paid(), sent);
+        limited
+    }
+
+    fn wait_until(&mut self, until: Instant, sent: &Sent) {
+        sent.hold(until);
+        self.wait = (until > Instant::now()).then(|| Box::pin(sleep_until(until)));
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(wait) = &mut self.wait {
+            std::task::ready!(wait.as_mut().poll(context));
+            self.wait = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// What of it may pass now; the rest stays here.
+    fn cut(&mut self, mut chunk: Bytes, sent: &Sent) -> Bytes {
+        if chunk.len() > self.limit.piece() {
+            self.rest = chunk.split_off(self.limit.piece());
+        }
+        let until = self.limit.book(chunk.len());
+        self.wait_until(until, sent);
+        chunk
+    }
+}
+
+impl Chunks {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        match self {
+            Self::Held(chunks, at) => {
+                let chunk = chunks.get(*at).cloned();
+                *at += 1;
+                Poll::Ready(chunk.map(Ok))
+            }
+            Self::Stream(stream) => stream.as_mut().poll_chunk(context),
+        }
+    }
 }
 
 impl Body for SentBody {
@@ -164,28 +231,27 @@ impl Body for SentBody {
     type Error = std::io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
-        let next = match &mut self.chunks {
-            Chunks::Held(chunks, at) => {
-                let chunk = chunks.get(*at).cloned();
-                *at += 1;
-                chunk.map(Ok)
-            }
-            Chunks::Stream(stream) => match stream.as_mut().poll_chunk(context) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(next) => next,
-            },
-        };
+        let this = &mut *self;
+        let mut rest = Bytes::new();
+        if let Some(limit) = &mut this.limit {
+            std::task::ready!(limit.poll(context));
+            rest = std::mem::take(&mut limit.rest);
+        }
+        let next = if rest.is_empty() { std::task::ready!(this.chunks.poll_next(context)) } else { Some(Ok(rest)) };
         let chunk = match next {
-            Some(Ok(chunk)) => chunk,
+            Some(Ok(chunk)) => match &mut this.limit {
+                Some(limit) => limit.cut(chunk, &this.sent),
+                None => chunk,
+            },
             Some(Err(error)) => {
-                self.sent.fail(error);
+                this.sent.fail(error);
                 return Poll::Ready(Some(Err(std::io::Error::other("the source of the body failed"))));
             }
             None => return Poll::Ready(None),
         };
         let len = chunk.len() as u64;
-        self.left = self.left.saturating_sub(len);
-        self.sent.add(len);
+        this.left = this.left.saturating_sub(len);
+        this.sent.add(len);
         Poll::Ready(Some(Ok(Frame::data(chunk))))
     }
 
@@ -207,7 +273,7 @@ mod tests {
         let progress = Arc::new(Progress::default());
         let payload = Payload::Chunks(Arc::from([Bytes::from_static(b"abc"), Bytes::from_static(b"de")]));
         let sent = Sent::new(Some(progress.clone()));
-        let mut body = payload.open(sent.clone());
+        let mut body = payload.open(sent.clone(), None);
         assert_eq!(body.size_hint().exact(), Some(5));
         let mut context = Context::from_waker(std::task::Waker::noop());
         let mut got = Vec::new();

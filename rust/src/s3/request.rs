@@ -79,8 +79,12 @@ impl Request {
         self
     }
 
+    fn header_value(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+    }
+
     fn has_header(&self, name: &str) -> bool {
-        self.headers.iter().any(|(have, _)| have == name)
+        self.header_value(name).is_some()
     }
 }
 
@@ -148,22 +152,32 @@ impl S3Client {
         limit: usize,
         parse: impl Fn(&Answer, &[u8]) -> Result<T, Failure>,
     ) -> Result<T> {
-        let mut attempts = Attempts::default();
+        self.exchange_counted(request, limit, &mut Attempts::default(), parse).await
+    }
+
+    /// The same, for who wants to know how many attempts it took.
+    pub(super) async fn exchange_counted<T>(
+        &self,
+        request: &Request,
+        limit: usize,
+        attempts: &mut Attempts,
+        parse: impl Fn(&Answer, &[u8]) -> Result<T, Failure>,
+    ) -> Result<T> {
         loop {
-            let mut answer = self.answer(request, &mut attempts).await?;
+            let mut answer = self.answer(request, attempts).await?;
             let parsed = match answer.collect(limit).await {
                 Ok(body) => parse(&answer, &body),
                 Err(failure) => Err(failure),
             };
             match parsed {
                 Ok(value) => {
-                    self.succeeded(&mut attempts);
+                    self.succeeded(attempts);
                     return Ok(value);
                 }
                 Err(mut failure) => {
                     let (request_id, host_id) = answer.request_ids();
                     failure.error = failure.error.with_request_id(request_id, host_id);
-                    self.recover(request, &mut attempts, failure).await?;
+                    self.recover(request, attempts, failure).await?;
                 }
             }
         }
@@ -181,7 +195,7 @@ impl S3Client {
         let mut message = reqwest::Request::new(request.method.clone(), prepared.url);
         *message.headers_mut() = prepared.headers;
         if !request.payload.is_empty() {
-            *message.body_mut() = Some(reqwest::Body::wrap(request.payload.open(sent.clone())));
+            *message.body_mut() = Some(reqwest::Body::wrap(request.payload.open(sent.clone(), self.bandwidth())));
         }
         let counted = Counted::new(&sent);
         let outcome = self.wait_for_head(watched(client.execute(message)), &sent, request.slow_answer).await;
@@ -216,6 +230,8 @@ impl S3Client {
                     });
                 }
                 Err(_) if sent.bytes() > taken => (taken, since) = (sent.bytes(), Instant::now()),
+                // What our own limit holds back the store cannot answer yet.
+                Err(_) if sent.held_until().is_some_and(|until| until.into_std() + limit > Instant::now()) => {}
                 Err(_) if since.elapsed() < limit => {}
                 Err(_) => return Err(classify::timed_out(format!("no answer came for {limit:?}"))),
             }

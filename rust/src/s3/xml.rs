@@ -9,6 +9,7 @@ mod attributes;
 mod error_body;
 mod read;
 mod uploads;
+mod versions;
 mod write;
 
 pub use answers::{
@@ -19,4 +20,5 @@ pub use answers::{
 pub use attributes::{AttributesPage, AttributesPart, parse_object_attributes};
 pub use error_body::{CompleteOutcome, ErrorBody, parse_complete, parse_copy, parse_copy_part, parse_error};
 pub use uploads::{ListedUpload, UploadsPage, parse_list_uploads};
+pub use versions::{ListedVersion, VersionPlace, VersionsPage, parse_list_versions, parse_tagging};
 pub use write::{CompletedPart, complete_body, create_bucket_body, delete_body};

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::config::{AUTO_PART, MAX_OBJECT, MAX_PART, MAX_PARTS, MIB, MIN_UPLOAD_PART};
+use crate::config::{AUTO_COPY_PART, AUTO_PART, MAX_OBJECT, MAX_PART, MAX_PARTS, MIB, MIN_UPLOAD_PART};
 use crate::error::{Error, Result};
 
 /// A numbered part of an upload; S3 counts from 1.
@@ -120,6 +120,12 @@ pub fn upload_part_size(size: u64, explicit: Option<u64>) -> Result<u64> {
         ))),
         Some(part) => Ok(part),
     }
+}
+
+/// The same for a copy that the store makes.
+pub fn copy_part_size(size: u64, explicit: Option<u64>) -> Result<u64> {
+    let automatic = upload_part_size(size, None)?.max(AUTO_COPY_PART);
+    explicit.map_or(Ok(automatic), |part| upload_part_size(size, Some(part)))
 }
 
 /// How large the parts of a stream are, whose length nobody knows (U6).

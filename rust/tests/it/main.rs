@@ -6,10 +6,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails here fails the test, helpers included")]
 
 mod alone;
+mod bandwidth;
 mod body;
 mod cancel;
 mod checksums;
 mod connect;
+mod copy;
 mod credentials;
 mod descriptors;
 mod download;
@@ -21,6 +23,7 @@ mod layout_faults;
 mod manage;
 mod names;
 mod parts;
+mod presign;
 mod proxied;
 mod put;
 mod redirects;
@@ -34,3 +37,4 @@ mod tls;
 mod twins;
 mod upload;
 mod upload_faults;
+mod versions;

@@ -1,14 +1,14 @@
-//! Listing, deleting, copying, looking, buckets (#39, #50–#52, U13, U15).
+//! Listing, deleting, looking, buckets (#50–#52, U15).
 
 use fake_s3::{Action, Match};
 use s3z::error::{ErrorKind, Result};
 use s3z::ops::manage;
 use s3z::progress::Cancel;
-use s3z::s3::client::{CopyRequest, ListRequest, ObjectRef};
+use s3z::s3::client::{ListRequest, Named, ObjectRef};
 
 use crate::support::*;
 
-const ODD_KEYS: [&str; 14] = [
+pub const ODD_KEYS: [&str; 14] = [
     "a b",
     "a+b",
     "a%20b",
@@ -39,6 +39,11 @@ async fn list_all(world: &World, request: ListRequest) -> Result<(Vec<String>, V
 
 fn all() -> ListRequest {
     ListRequest { bucket: BUCKET.into(), ..ListRequest::default() }
+}
+
+/// As DeleteObjects takes them, without versions.
+fn named(keys: &[String]) -> Vec<Named> {
+    keys.iter().map(|key| (key.clone(), None)).collect()
 }
 
 fn put_many(world: &World, count: usize) -> Vec<String> {
@@ -200,11 +205,11 @@ async fn missing_buckets_are_not_found() {
 async fn a_deleted_object_is_gone_and_a_missing_one_no_error() {
     let world = World::with_object();
     for _ in 0..2 {
-        manage::delete(&world.engine, &object(KEY), &Cancel::default()).await.unwrap();
+        manage::delete(&world.engine, &object(KEY), None, &Cancel::default()).await.unwrap();
         assert!(world.server.keys(BUCKET).is_empty());
     }
     world.on(operation("DeleteObject"), Action::error(403, "AccessDenied"));
-    let error = manage::delete(&world.engine, &object(KEY), &Cancel::default()).await.unwrap_err();
+    let error = manage::delete(&world.engine, &object(KEY), None, &Cancel::default()).await.unwrap_err();
     assert_eq!((error.kind(), error.key()), (ErrorKind::AccessDenied, Some(KEY)));
 }
 
@@ -214,7 +219,7 @@ async fn many_keys_are_deleted_in_batches() {
         let world = World::new();
         let keys = put_many(&world, count);
         world.server.put_object(BUCKET, "kept", b"x".to_vec());
-        let outcomes = manage::delete_many(&world.engine, BUCKET, &keys, &Cancel::default()).await.unwrap();
+        let outcomes = manage::delete_many(&world.engine, BUCKET, &named(&keys), &Cancel::default()).await.unwrap();
         assert_eq!(outcomes.len(), count);
         assert!(outcomes.iter().all(|outcome| outcome.failure.is_none()));
         assert_eq!(world.server.keys(BUCKET), ["kept"]);
@@ -232,7 +237,7 @@ async fn odd_keys_are_deleted_exactly() {
         world.server.put_object(BUCKET, key, b"x".to_vec());
     }
     let keys = ODD_KEYS.map(str::to_owned);
-    let outcomes = manage::delete_many(&world.engine, BUCKET, &keys, &Cancel::default()).await.unwrap();
+    let outcomes = manage::delete_many(&world.engine, BUCKET, &named(&keys), &Cancel::default()).await.unwrap();
     let mut named: Vec<_> = outcomes.into_iter().map(|outcome| outcome.key).collect();
     let mut wanted = keys.to_vec();
     named.sort();
@@ -248,7 +253,7 @@ async fn each_key_has_its_own_outcome() {
     let keys = put_many(&world, 20);
     let some = Action::DeleteErrors { keys: "many/0001?".into(), code: "AccessDenied".into(), message: "no".into() };
     world.on(operation("DeleteObjects"), some);
-    let outcomes = manage::delete_many(&world.engine, BUCKET, &keys, &Cancel::default()).await.unwrap();
+    let outcomes = manage::delete_many(&world.engine, BUCKET, &named(&keys), &Cancel::default()).await.unwrap();
     for key in &keys {
         let outcome = outcomes.iter().find(|outcome| outcome.key == *key).unwrap();
         let refused = key.starts_with("many/0001");
@@ -271,7 +276,7 @@ async fn an_answer_for_other_keys_is_an_error() {
         let world = World::new();
         world.on(operation("DeleteObjects"), respond(200, answer));
         let keys = ["a".to_owned(), "b".to_owned()];
-        let outcome = manage::delete_many(&world.engine, BUCKET, &keys, &Cancel::default()).await;
+        let outcome = manage::delete_many(&world.engine, BUCKET, &named(&keys), &Cancel::default()).await;
         assert!(outcome.is_err(), "{answer}: {outcome:?}");
     }
 }
@@ -281,69 +286,8 @@ async fn a_lost_answer_to_a_delete_is_asked_again() {
     let world = World::new();
     let keys = put_many(&world, 3);
     world.times(1, operation("DeleteObjects"), Action::ActThenDrop { reset: true });
-    manage::delete_many(&world.engine, BUCKET, &keys, &Cancel::default()).await.unwrap();
+    manage::delete_many(&world.engine, BUCKET, &named(&keys), &Cancel::default()).await.unwrap();
     assert!(world.server.keys(BUCKET).is_empty());
-}
-
-fn copy_request(to: &str) -> CopyRequest {
-    CopyRequest { source: object(KEY), destination: object(to), if_match: None, headers: Vec::new() }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn copies_are_made_on_the_server() {
-    let world = World::new();
-    for key in ODD_KEYS {
-        world.server.put_object(BUCKET, key, key.as_bytes().to_vec());
-        let copy = CopyRequest { source: object(key), ..copy_request("copy of it +%") };
-        let etag = manage::copy(&world.engine, &copy, &Cancel::default()).await.unwrap();
-        assert_eq!(world.server.object(BUCKET, "copy of it +%").unwrap(), key.as_bytes(), "{key:?}");
-        let head = manage::head(&world.engine, &copy.destination, &Cancel::default()).await.unwrap();
-        assert_eq!(head.identity.etag, etag);
-    }
-}
-
-/// #39, C11, U13
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_succeeds_only_by_its_root_element() {
-    for (action, kind) in [
-        (
-            Action::ErrorIn200 { code: "InternalError".into(), message: String::new(), spaces: 0, interval_ms: 0 },
-            ErrorKind::Service,
-        ),
-        (respond(200, ""), ErrorKind::Service),
-        (respond(200, "<CopyObjectResult/>"), ErrorKind::Service),
-        (respond(200, "<Error><Code>X</Code><Message>CopyObjectResult</Message></Error>"), ErrorKind::Service),
-        (Action::error(404, "NoSuchKey"), ErrorKind::NotFound),
-    ] {
-        let world = World::with_object();
-        world.on(operation("CopyObject"), action.clone());
-        let error = manage::copy(&world.engine, &copy_request("copy"), &Cancel::default()).await.unwrap_err();
-        assert_eq!(error.kind(), kind, "{action:?}");
-        assert_eq!(error.bucket(), Some(BUCKET));
-    }
-    let world = World::with_object();
-    let once = Action::ErrorIn200 { code: "InternalError".into(), message: String::new(), spaces: 5, interval_ms: 5 };
-    world.times(1, operation("CopyObject"), once);
-    manage::copy(&world.engine, &copy_request("copy"), &Cancel::default()).await.unwrap();
-}
-
-/// C11
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_error_inside_the_200_of_a_copy_is_classified_by_its_code() {
-    let world = World::with_object();
-    let denied = Action::ErrorIn200 { code: "AccessDenied".into(), message: String::new(), spaces: 5, interval_ms: 5 };
-    world.on(operation("CopyObject"), denied);
-    let error = manage::copy(&world.engine, &copy_request("copy"), &Cancel::default()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::AccessDenied);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_is_pinned_to_its_source() {
-    let world = World::with_object();
-    let wrong = CopyRequest { if_match: Some("\"another\"".into()), ..copy_request("copy") };
-    let error = manage::copy(&world.engine, &wrong, &Cancel::default()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ObjectChanged);
-    assert_eq!(world.server.keys(BUCKET), [KEY]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -359,7 +303,7 @@ async fn buckets_come_and_go() {
     let error = manage::delete_bucket(&world.engine, "another-bucket", &cancel).await.unwrap_err();
     assert_eq!(error.code(), Some("BucketNotEmpty"));
     let there = ObjectRef::new("another-bucket", "x", None).unwrap();
-    manage::delete(&world.engine, &there, &cancel).await.unwrap();
+    manage::delete(&world.engine, &there, None, &cancel).await.unwrap();
     manage::delete_bucket(&world.engine, "another-bucket", &cancel).await.unwrap();
     assert_eq!(manage::list_buckets(&world.engine, &cancel).await.unwrap().len(), 1);
 }
@@ -380,7 +324,7 @@ async fn a_cancel_ends_every_operation() {
     let world = World::with_object();
     world.on(Match::default(), Action::Latency { ms: 60_000 });
     let cancel = Cancel::default();
-    let keys = ["a".to_owned()];
+    let keys = named(&["a".to_owned()]);
     let mut listing = manage::list(&world.engine, all()).unwrap();
     let (one, two, three, four, (), object) = (
         manage::delete_many(&world.engine, BUCKET, &keys, &cancel),

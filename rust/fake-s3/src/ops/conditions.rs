@@ -43,20 +43,23 @@ pub(crate) fn check_read(context: &Context, object: &Object) -> Result<(), S3Err
         return Ok(());
     }
     let wanted = Conditions::of(&context.request.head, "");
-    check(&wanted, object, S3Error::new(304, "NotModified", "Not Modified"))
+    check(&wanted, object, "", S3Error::new(304, "NotModified", "Not Modified"))
 }
 
 /// Checks the source of a copy.
 pub(crate) fn check_source(context: &Context, object: &Object) -> Result<(), S3Error> {
     let wanted = Conditions::of(&context.request.head, "x-amz-copy-source-");
-    check(&wanted, object, S3Error::precondition("x-amz-copy-source-If-None-Match"))
+    let prefix = "x-amz-copy-source-";
+    check(&wanted, object, prefix, S3Error::precondition("x-amz-copy-source-If-None-Match"))
 }
 
-fn check(wanted: &Conditions, object: &Object, unchanged: S3Error) -> Result<(), S3Error> {
+fn check(wanted: &Conditions, object: &Object, prefix: &str, unchanged: S3Error) -> Result<(), S3Error> {
     let etag = object.etag.as_deref();
     match (wanted.if_match, wanted.unmodified_since) {
-        (Some(value), _) if !names(value, etag) => return Err(S3Error::precondition("If-Match")),
-        (None, Some(time)) if object.modified > time => return Err(S3Error::precondition("If-Unmodified-Since")),
+        (Some(value), _) if !names(value, etag) => return Err(S3Error::precondition(&format!("{prefix}If-Match"))),
+        (None, Some(time)) if object.modified > time => {
+            return Err(S3Error::precondition(&format!("{prefix}If-Unmodified-Since")));
+        }
         _ => {}
     }
     let is_unchanged = match (wanted.if_none_match, wanted.modified_since) {

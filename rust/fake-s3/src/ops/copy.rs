@@ -15,6 +15,7 @@ use crate::ops::conditions::{check_source, check_write};
 use crate::ops::multipart::{part_number, store_part, upload_algorithm};
 use crate::ops::put::object_headers;
 use crate::ops::receive::Received;
+use crate::request::Request;
 use crate::store::content::Content;
 use crate::store::object::{Checksum, ChecksumKind, Object, Stored};
 use crate::sync::lock;
@@ -28,21 +29,26 @@ struct Source {
     is_target: bool,
 }
 
+/// Bucket and key of the source, if the request names one.
+pub(crate) fn source_name(request: &Request) -> Option<(String, String)> {
+    let path = request.head.get("x-amz-copy-source")?.split("?versionId=").next()?;
+    let path = decode(path, false).and_then(|bytes| String::from_utf8(bytes).ok())?;
+    let (bucket, key) = path.strip_prefix('/').unwrap_or(&path).split_once('/')?;
+    Some((bucket.to_owned(), key.to_owned()))
+}
+
 fn source(context: &Context) -> Result<Source, S3Error> {
     let bad =
         || S3Error::invalid_argument("Copy Source must mention the source bucket and key: sourcebucket/sourcekey");
     let raw = context.request.head.get("x-amz-copy-source").unwrap_or_default();
-    let (path, version) = match raw.split_once("?versionId=") {
-        Some((path, version)) => (path, Some(version)),
-        None => (raw, None),
-    };
-    let path = decode(path, false).and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(bad)?;
-    let (bucket, key) = path.strip_prefix('/').unwrap_or(&path).split_once('/').ok_or_else(bad)?;
+    let version = raw.split_once("?versionId=").map(|(_, version)| version);
+    let (bucket, key) = source_name(context.request).ok_or_else(bad)?;
     let store = lock(&context.shared.store);
-    let found = store.bucket(bucket)?;
-    let object = found.find(key, version)?;
+    let found = store.bucket(&bucket)?;
+    let object = found.find(&key, version)?;
     check_source(context, &object)?;
-    let is_target = version.is_none() && (bucket, key) == (context.request.bucket(), context.request.key());
+    let is_target =
+        version.is_none() && (bucket.as_str(), key.as_str()) == (context.request.bucket(), context.request.key());
     Ok(Source { version: found.shown_version(&object), object, is_target })
 }
 

@@ -150,37 +150,66 @@ pub(crate) fn objects_v1(context: &Context) -> Result<Answer, Fail> {
     Ok(Answer::xml(out.finish()))
 }
 
-/// All versions at once up to the limit; the resume point is a key, so that a key's versions are never split.
+/// A line of a list of versions: the name it stands at, and of a version the object and whether it is the latest.
+struct Row<'a> {
+    name: &'a str,
+    version: Option<(&'a Object, bool)>,
+}
+
+/// All lines behind the marker, new versions before old ones.
+fn rows<'a>(bucket: &'a Bucket, page: &'a Page, marker: (&str, Option<&str>)) -> Vec<Row<'a>> {
+    let prefixes = page.prefixes.iter().map(|prefix| Row { name: prefix, version: None });
+    let versions =
+        page.keys.iter().filter_map(|key| Some((key, bucket.objects.get(key)?))).flat_map(|(key, objects)| {
+            let newest_first = objects.iter().rev().enumerate();
+            newest_first.map(move |(at, object)| Row { name: key, version: Some((object, at == 0)) })
+        });
+    let mut rows: Vec<Row> = prefixes.chain(versions).collect();
+    rows.sort_by_key(|row| row.name);
+    let is_marker = |row: &Row| {
+        row.name == marker.0 && row.version.is_some_and(|(object, _)| Some(object.version_id.as_str()) == marker.1)
+    };
+    match rows.iter().position(is_marker) {
+        Some(at) => rows.split_off(at + 1),
+        None => rows.into_iter().filter(|row| marker.0.is_empty() || row.name > marker.0).collect(),
+    }
+}
+
 pub(crate) fn versions(context: &Context) -> Result<Answer, Fail> {
     let form = Form::of(context, "max-keys")?;
-    let marker = context.request.query.get("key-marker").unwrap_or_default();
-    let after = if marker.is_empty() { After::Start } else { After::Key(marker.to_owned()) };
+    let query = &context.request.query;
+    let marker = query.get("key-marker").unwrap_or_default();
+    let id_marker = query.get("version-id-marker").filter(|id| !id.is_empty());
+    if id_marker.is_some() && marker.is_empty() {
+        let text = "A version-id marker cannot be specified without a key marker.";
+        return Err(S3Error::invalid_argument(text).into());
+    }
     let store = lock(&context.shared.store);
     let bucket = store.bucket(context.request.bucket())?;
-    let request = PageRequest { prefix: form.prefix, delimiter: form.delimiter, after, max: form.max };
-    let page = page(&bucket.objects, &|_| true, &request);
+    let request = PageRequest { prefix: form.prefix, delimiter: form.delimiter, after: After::Start, max: usize::MAX };
+    let all = page(&bucket.objects, &|_| true, &request);
+    let mut rows = rows(bucket, &all, (marker, id_marker));
+    let is_truncated = rows.len() > form.max && form.max > 0;
+    rows.truncate(form.max);
     let mut out = Writer::new("ListVersionsResult");
     form.begin(&mut out, context);
-    out.text("KeyMarker", form.name(marker)).text("IsTruncated", page.next.is_some());
-    if let Some(After::Key(text) | After::Prefix(text)) = &page.next {
-        out.text("NextKeyMarker", form.name(text));
+    out.text("KeyMarker", form.name(marker)).text("IsTruncated", is_truncated);
+    if let Some(last) = rows.last().filter(|_| is_truncated) {
+        out.text("NextKeyMarker", form.name(last.name));
+        out.maybe("NextVersionIdMarker", last.version.map(|(object, _)| &object.version_id));
     }
-    for (key, versions) in page.keys.iter().filter_map(|key| Some((key, bucket.objects.get(key)?))) {
-        for (at, object) in versions.iter().rev().enumerate() {
-            out.open(if object.is_delete_marker { "DeleteMarker" } else { "Version" });
-            out.text("Key", form.name(key)).text("VersionId", &object.version_id).text("IsLatest", at == 0);
-            match object.is_delete_marker {
-                true => out.text("LastModified", date::iso(object.modified)),
-                false => {
-                    describe(&mut out, object);
-                    &mut out
-                }
-            };
-            out.owner("Owner").close();
+    for (name, (object, is_latest)) in rows.iter().filter_map(|row| Some((row.name, row.version?))) {
+        out.open(if object.is_delete_marker { "DeleteMarker" } else { "Version" });
+        out.text("Key", form.name(name)).text("VersionId", &object.version_id).text("IsLatest", is_latest);
+        if object.is_delete_marker {
+            out.text("LastModified", date::iso(object.modified));
+        } else {
+            describe(&mut out, object);
         }
+        out.owner("Owner").close();
     }
-    for prefix in &page.prefixes {
-        out.open("CommonPrefixes").text("Prefix", form.name(prefix)).close();
+    for row in rows.iter().filter(|row| row.version.is_none()) {
+        out.open("CommonPrefixes").text("Prefix", form.name(row.name)).close();
     }
     Ok(Answer::xml(out.finish()))
 }

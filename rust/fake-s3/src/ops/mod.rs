@@ -14,6 +14,8 @@ mod put;
 mod receive;
 mod tagging;
 
+pub(crate) use copy::source_name;
+
 use crate::error::{Fail, S3Error};
 use crate::http::answer::Answer;
 use crate::http::body::Body;

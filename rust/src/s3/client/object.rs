@@ -1,24 +1,20 @@
-//! Actions on one object: get, head, put, copy, delete.
+//! Actions on one object: get, head, put, delete.
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use reqwest::Method;
 
-use super::{MAX_RESULT, S3Client, broken_xml};
-use crate::checksum::{self, Algorithm, Digest, Kind};
-use crate::error::{Error, ErrorKind, Result, escape};
+use super::S3Client;
+use crate::checksum::{Digest, Kind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::s3::attempts::Attempts;
 use crate::s3::body::ObjectBody;
-use crate::s3::encode::encode_path;
 use crate::s3::object::{ObjectHead, ObjectIdentity};
 use crate::s3::payload::Payload;
-use crate::s3::request::{Answer, Failure, Request};
+use crate::s3::request::{Answer, Request};
 use crate::s3::stored_checksum::stored_checksum;
-use crate::s3::xml::{self, CompleteOutcome};
 
 /// The object a request is about, and which version of it if the caller named one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +32,7 @@ impl ObjectRef {
         Ok(Self { bucket: bucket.to_owned(), key: key.to_owned(), version_id: version_id.map(str::to_owned) })
     }
 
-    pub(super) fn request(&self, method: Method) -> Request {
+    pub(in crate::s3) fn request(&self, method: Method) -> Request {
         let request = Request::new(method, &self.bucket, &self.key);
         match &self.version_id {
             Some(version) => request.query("versionId", version),
@@ -79,23 +75,6 @@ pub struct Stored {
     /// The checksum the store repeated, as it was sent.
     pub echoed: Option<(Kind, String)>,
     pub attempts: u32,
-}
-
-#[derive(Debug, Clone)]
-pub struct CopyRequest {
-    pub source: ObjectRef,
-    pub destination: ObjectRef,
-    /// The ETag the source must still have.
-    pub if_match: Option<String>,
-    pub headers: Vec<(String, String)>,
-}
-
-/// What became of one key of a delete of many.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeleteOutcome {
-    pub key: String,
-    /// Code and message, if it was not deleted.
-    pub failure: Option<(String, String)>,
 }
 
 impl S3Client {
@@ -158,60 +137,18 @@ impl S3Client {
         Ok(Stored { attempts: attempts.total(), ..stored })
     }
 
-    /// Copies on the server, up to 5 GiB; the new ETag comes back.
-    pub async fn copy_object(&self, copy: &CopyRequest) -> Result<Option<String>> {
-        let mut source = format!("/{}/{}", copy.source.bucket, encode_path(&copy.source.key));
-        if let Some(version) = &copy.source.version_id {
-            source = format!("{source}?versionId={}", crate::s3::encode::encode_query(version));
+    /// A missing object counts as deleted; under a condition only one that an earlier try of ours may have deleted.
+    pub async fn delete_object(&self, object: &ObjectRef, if_match: Option<&str>) -> Result<()> {
+        let mut request = object.request(Method::DELETE);
+        if let Some(etag) = if_match {
+            request = request.header("if-match", etag);
         }
-        let mut request = copy.destination.request(Method::PUT).header("x-amz-copy-source", source);
-        if let Some(etag) = &copy.if_match {
-            request = request.header("x-amz-copy-source-if-match", etag);
+        match self.send(&request, &mut Attempts::default()).await {
+            Err(error) if if_match.is_some() && error.was_resent() && error.kind() == ErrorKind::NotFound => Ok(()),
+            outcome => outcome.map(drop),
         }
-        request.headers.extend(copy.headers.iter().cloned());
-        request.slow_answer = true;
-        let parse = |_: &Answer, body: &[u8]| match xml::parse_copy(body).map_err(broken_xml)? {
-            CompleteOutcome::Done { etag, .. } => Ok(Some(etag)),
-            CompleteOutcome::Error(error) => Err(Failure::in_success(&error, &request)),
-        };
-        self.exchange(&request, MAX_RESULT, parse).await
-    }
-
-    /// A missing object counts as deleted.
-    pub async fn delete_object(&self, object: &ObjectRef) -> Result<()> {
-        self.send(&object.request(Method::DELETE), &mut Attempts::default()).await.map(drop)
-    }
-
-    /// Deletes up to 1,000 keys; what became of each comes back.
-    pub async fn delete_objects(&self, bucket: &str, keys: &[String]) -> Result<Vec<DeleteOutcome>> {
-        let named: Vec<(&str, Option<&str>)> = keys.iter().map(|key| (key.as_str(), None)).collect();
-        let body = Bytes::from(xml::delete_body(&named, false)?);
-        let sum = checksum::checksum(Algorithm::Crc32, &body);
-        let request = Request::new(Method::POST, bucket, "")
-            .query("delete", "")
-            .header("content-type", "application/xml")
-            .header("content-md5", md5_base64(&body))
-            .header(Algorithm::Crc32.header(), checksum::encode(Algorithm::Crc32, sum))
-            .payload(Payload::bytes(body));
-        let parse = |_: &Answer, body: &[u8]| xml::parse_delete_result(body).map_err(broken_xml);
-        let result = self.exchange(&request, MAX_PAGE_OF_KEYS, parse).await?;
-        let deleted = result.deleted.into_iter().map(|key| DeleteOutcome { key, failure: None });
-        let failed = result
-            .errors
-            .into_iter()
-            .map(|failure| DeleteOutcome { key: failure.key, failure: Some((failure.code, failure.message)) });
-        let outcomes: Vec<_> = deleted.chain(failed).collect();
-        let answered: HashSet<&str> = outcomes.iter().map(|outcome| outcome.key.as_str()).collect();
-        if let Some(missing) = keys.iter().find(|key| !answered.contains(key.as_str())) {
-            let text = format!("the store does not say what became of \"{}\"", escape(missing, 1200));
-            return Err(Error::new(ErrorKind::Service, text).with_object(bucket, ""));
-        }
-        Ok(outcomes)
     }
 }
-
-/// 1,000 keys of 1,024 bytes, each as an error with its message.
-const MAX_PAGE_OF_KEYS: usize = 16 << 20;
 
 pub(super) fn stored(answer: &Answer, kind: Option<Kind>) -> Stored {
     let echo = kind.and_then(|kind| Some((kind, answer.header(kind.header())?.to_owned())));
@@ -245,12 +182,6 @@ fn head_of(answer: &Answer) -> Result<ObjectHead> {
         }
     }
     Ok(ObjectHead { identity, checksum, metadata, headers })
-}
-
-fn md5_base64(bytes: &[u8]) -> String {
-    use base64::Engine;
-    use md5::Digest;
-    base64::engine::general_purpose::STANDARD.encode(md5::Md5::digest(bytes))
 }
 
 #[cfg(test)]

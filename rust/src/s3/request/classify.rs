@@ -45,11 +45,15 @@ pub(super) fn status(answer: &Answer, body: &[u8], request: &Request, now: Syste
         clock_is_off: ahead.is_some_and(|ahead| ahead.abs() > CLOCK_TOLERANCE),
         refuses_checksums: false,
         repeats_conflicts: repeats_conflicts(request),
-        creates_only: request.has_header("if-none-match"),
+        creates_only: false,
     };
     let message = parsed.as_ref().map_or("", |error| error.message.as_str());
     let about = parsed.as_ref().map_or("", |error| error.about.as_str());
-    let facts = Facts { refuses_checksums: refuses_checksums(request, [message, about]), ..facts };
+    let facts = Facts {
+        refuses_checksums: refuses_checksums(request, [message, about]),
+        creates_only: creates_only(request, about),
+        ..facts
+    };
     let (class, kind) = class_and_kind(answer.status(), code.as_deref(), facts);
     let text = describe(kind, answer.status(), code.as_deref(), message, request);
     let (request_id, host_id) = answer.request_ids();
@@ -83,7 +87,7 @@ pub(in crate::s3) fn code_in_success(error: &xml::ErrorBody, request: &Request) 
         clock_is_off: false,
         refuses_checksums: false,
         repeats_conflicts: repeats_conflicts(request),
-        creates_only: request.has_header("if-none-match"),
+        creates_only: creates_only(request, &error.about),
     };
     let (class, kind) = class_and_kind(200, Some(&error.code), facts);
     let text = describe(kind, 200, Some(&error.code), &error.message, request);
@@ -100,8 +104,15 @@ fn refuses_checksums(request: &Request, said: [&str; 2]) -> bool {
     names.iter().any(|name| said.contains(name))
 }
 
+/// Whether the condition that failed is that nothing be there; that of a copy's source is another one.
+fn creates_only(request: &Request, about: &str) -> bool {
+    request.has_header("if-none-match") && !about.to_ascii_lowercase().starts_with("x-amz-copy-source")
+}
+
 fn repeats_conflicts(request: &Request) -> bool {
-    let is_put = request.method == reqwest::Method::PUT && request.query.is_empty() && !request.payload.is_empty();
+    let is_put = request.method == reqwest::Method::PUT
+        && request.query.is_empty()
+        && (!request.payload.is_empty() || request.has_header("x-amz-copy-source"));
     let is_complete =
         request.method == reqwest::Method::POST && request.query.iter().any(|(name, _)| name == "uploadId");
     !request.key.is_empty() && (is_put || is_complete)
@@ -159,6 +170,17 @@ fn describe(kind: ErrorKind, status: u16, code: Option<&str>, message: &str, req
     let object = named(request);
     let bucket = &request.bucket;
     let said = if message.is_empty() { String::new() } else { format!(": {}", message.trim_end_matches('.')) };
+    if let (ErrorKind::NotFound | ErrorKind::ObjectChanged, Some(source)) = (kind, source_of(request)) {
+        let fact =
+            if kind == ErrorKind::NotFound { "was not found" } else { "is another version than the one asked for" };
+        return match code {
+            Some("NoSuchUpload") => format!("the multipart upload of \"{object}\" is gone"),
+            // It may be either's.
+            Some("NoSuchBucket") => format!("a bucket was not found: copying \"{source}\" to \"{object}\""),
+            _ if request.has_header("if-match") => format!("\"{source}\" or \"{object}\" {fact}"),
+            _ => format!("\"{source}\" {fact}"),
+        };
+    }
     match (kind, code) {
         (ErrorKind::NotFound, Some("NoSuchBucket")) => format!("bucket \"{bucket}\" not found"),
         (ErrorKind::NotFound, _) if request.key.is_empty() => format!("bucket \"{bucket}\" not found"),
@@ -188,6 +210,13 @@ fn named(request: &Request) -> String {
         (bucket, "") => format!("s3://{bucket}"),
         (bucket, key) => escape(&format!("s3://{bucket}/{key}"), 1200),
     }
+}
+
+/// What a copy is made of.
+fn source_of(request: &Request) -> Option<String> {
+    let path = request.header_value("x-amz-copy-source")?.split('?').next()?;
+    let plain = crate::s3::encode::decode_url(path).ok()?;
+    Some(escape(&format!("s3:/{plain}"), 1200))
 }
 
 /// Seconds by which the store's `Date` is ahead of our clock; answers from a cache do not count.

@@ -166,7 +166,8 @@ pub fn parse_create_multipart(body: &[u8]) -> Result<String> {
 /// The answer to DeleteObjects; quiet requests leave `deleted` empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeleteResult {
-    pub deleted: Vec<String>,
+    /// Key, and the version id where the request named one.
+    pub deleted: Vec<(String, Option<String>)>,
     pub errors: Vec<DeleteFailure>,
 }
 
@@ -174,6 +175,7 @@ pub struct DeleteResult {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeleteFailure {
     pub key: String,
+    pub version_id: Option<String>,
     pub code: String,
     pub message: String,
 }
@@ -181,9 +183,14 @@ pub struct DeleteFailure {
 pub fn parse_delete_result(body: &[u8]) -> Result<DeleteResult> {
     let mut result = DeleteResult::default();
     let mut failure = DeleteFailure::default();
+    let (mut key, mut version_id) = (None, None);
+    let id = |text: &str| Some(text.trim().to_owned()).filter(|id| !id.is_empty());
     walk_root(body, &["DeleteResult"], |path, text| {
         match path {
-            "Deleted/Key" => result.deleted.push(text.to_owned()),
+            "Deleted/Key" => key = Some(text.to_owned()),
+            "Deleted/VersionId" => version_id = id(text),
+            "Deleted" => result.deleted.push((key.take().ok_or_else(broken)?, version_id.take())),
+            "Error/VersionId" => failure.version_id = id(text),
             "Error/Key" => failure.key = text.to_owned(),
             "Error/Code" => failure.code = escape(text.trim(), MAX_SHOWN),
             "Error/Message" => failure.message = escape(text.trim(), MAX_SHOWN),
@@ -412,11 +419,19 @@ mod tests {
 
     #[test]
     fn delete_result() {
-        let body = b"<DeleteResult><Deleted><Key>a&#x1;&#13; </Key></Deleted><Error><Key>b</Key>\
-            <Code>AccessDenied</Code><Message>no \x1b</Message></Error><Deleted><Key>c</Key></Deleted></DeleteResult>";
+        let body =
+            b"<DeleteResult><Deleted><Key>a&#x1;&#13; </Key><VersionId>1</VersionId></Deleted><Error><Key>b</Key>\
+            <VersionId>2</VersionId><Code>AccessDenied</Code><Message>no \x1b</Message></Error>\
+            <Deleted><Key>c</Key></Deleted></DeleteResult>";
         let result = parse_delete_result(body).unwrap();
-        assert_eq!(result.deleted, ["a\u{1}\r ", "c"]);
-        let failure = DeleteFailure { key: "b".into(), code: "AccessDenied".into(), message: "no \\u{1b}".into() };
+        assert_eq!(result.deleted, [("a\u{1}\r ".to_owned(), Some("1".to_owned())), ("c".to_owned(), None)]);
+        let failure = DeleteFailure {
+            key: "b".into(),
+            version_id: Some("2".into()),
+            code: "AccessDenied".into(),
+            message: "no \\u{1b}".into(),
+        };
+        assert!(parse_delete_result(b"<DeleteResult><Deleted/></DeleteResult>").is_err());
         assert_eq!(result.errors, [failure]);
     }
 

@@ -20,7 +20,7 @@ pub struct ErrorBody {
     pub region: Option<String>,
     /// Not validated: for people, not for requests.
     pub endpoint: Option<String>,
-    /// The header or argument it is about; compared, never shown.
+    /// The header, argument or condition it is about; compared, never shown.
     pub about: String,
 }
 
@@ -34,7 +34,7 @@ impl ErrorBody {
             "HostId" => self.host_id = Some(shown),
             "Region" => self.region = Some(shown),
             "Endpoint" => self.endpoint = Some(shown),
-            "Header" | "ArgumentName" => self.about = shown,
+            "Header" | "ArgumentName" | "Condition" => self.about = shown,
             _ => {}
         }
     }
