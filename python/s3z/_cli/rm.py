@@ -102,6 +102,12 @@ def _selected(context: Context, argument: str) -> tuple[Source, list[tuple[str, 
         raise
     if source.words is not None and not source.is_remote:
         source.words["follow"] = False
-    if source.words is not None and context.options.all_versions:
+    if source.words is not None and source.is_remote and context.options.all_versions:
+        if source.words["kind"] == "named":
+            # Exactly that key, whatever else begins like it.
+            assert isinstance(source.target, Remote)
+            key = source.target.key
+            words = {"kind": "keys", "bucket": source.target.bucket, "prefix": key, "exact": True, "versions": True}
+            return Source(words, source.target, is_many=False), []
         source.words["versions"] = True
     return source, []

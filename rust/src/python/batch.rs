@@ -58,7 +58,8 @@ const OPTIONS: [&str; 33] = [
     "text_type",
     "bytes_type",
 ];
-const SELECTION: [&str; 17] = [
+const SELECTION: [&str; 18] = [
+    "versions",
     "exact",
     "kind",
     "bucket",
@@ -251,6 +252,7 @@ fn selection(words: Bound<'_, PyDict>) -> PyResult<Selection> {
             filter_prefix: words.get("filter_prefix")?.unwrap_or_default(),
             skips_markers: flag("markers", false)?,
             is_exact: flag("exact", false)?,
+            versions: flag("versions", false)?,
         }),
         "tree" => Selection::Tree(Tree {
             root: words.get("root")?.unwrap_or_default(),

@@ -7,13 +7,14 @@ use super::entry::Object;
 use super::job::{How, Job};
 use super::transfer::{conditions, reference};
 use crate::error::{Error, Result};
+use crate::ops::copy::{CopyRequest, copy_object};
 use crate::ops::engine::unless_cancelled;
 use crate::ops::put::{ObjectWriter, PutRequest};
 use crate::ops::report::{TransferReport, Verification};
 use crate::ops::stream::{OrderedStream, StreamRequest};
 use crate::ops::tasks::Tasks;
 use crate::progress::Progress;
-use crate::s3::client::{CopyRequest, ObjectRef};
+use crate::s3::client::ObjectRef;
 use crate::s3::object::{ObjectHead, WRITE_ID};
 
 /// A copy, and the version it was made of.
@@ -54,28 +55,30 @@ async fn on_server(
     let (size, etag) = match (size, &source.etag) {
         (Some(size), Some(etag)) => (size, Some(etag.clone())),
         _ => {
-            let head = job.source.client.head_object(&from, None).await?;
+            let head = unless_cancelled(&job.cancel, job.source.client.head_object(&from, None)).await?;
             (head.identity.size, head.identity.etag)
         }
     };
-    let mut headers = job.how.headers.clone();
-    headers.extend(conditions(condition));
-    let directive = if job.how.replaces_metadata { "REPLACE" } else { "COPY" };
-    headers.push(("x-amz-metadata-directive".into(), directive.into()));
-    let request = CopyRequest { source: from, destination: target.clone(), if_match: etag.clone(), headers };
-    let _request = job.destination.scheduler.request().await;
-    let stored = unless_cancelled(&job.cancel, job.destination.client.copy_object(&request)).await?;
-    job.progress.add_network(size);
-    job.progress.add_durable(size);
+    let request = CopyRequest {
+        size: Some(size),
+        if_match: etag.clone(),
+        headers: job.how.headers.clone(),
+        replace_metadata: job.how.replaces_metadata,
+        conditions: conditions(condition),
+        part_size: job.how.part_size,
+        max_concurrency: job.how.max_concurrency,
+        ..CopyRequest::new(from, target.clone())
+    };
+    let copied = copy_object(&job.destination, &request, Progress::of(&job.progress), &job.cancel).await?;
     let report = TransferReport {
-        bytes: size,
+        bytes: copied.size,
         seconds: started.elapsed().as_secs_f64(),
-        etag: stored,
-        version_id: None,
-        parts: 1,
-        attempts: 1,
+        etag: copied.etag,
+        version_id: copied.version_id,
+        parts: copied.parts,
+        attempts: copied.attempts,
         resumed_bytes: 0,
-        verified: Verification::Length("the server made the copy".into()),
+        verified: Verification::Length("the store made the copy".into()),
         last_modified: None,
         content_type: None,
         storage_class: None,

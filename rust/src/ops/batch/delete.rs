@@ -208,8 +208,7 @@ impl Candidate {
 /// A batch of keys; every key has its own outcome, the same failure for all if the request failed.
 async fn delete(engine: &Engine, bucket: &str, keys: Vec<Key>) -> Vec<Outcome> {
     let _request = engine.scheduler.request().await;
-    let names: Vec<String> = keys.iter().map(|(key, _)| key.clone()).collect();
-    match engine.client.delete_objects(bucket, &names).await {
+    match engine.client.delete_objects(bucket, &keys).await {
         Ok(outcomes) => outcomes
             .into_iter()
             .map(|deleted| {
@@ -217,7 +216,7 @@ async fn delete(engine: &Engine, bucket: &str, keys: Vec<Key>) -> Vec<Outcome> {
                     None => What::Done(None),
                     Some((code, message)) => What::Failed(refusal(bucket, &deleted.key, &code, &message), None),
                 };
-                outcome(shown(bucket, &deleted.key), what)
+                Outcome { version_id: deleted.version_id, ..outcome(shown(bucket, &deleted.key), what) }
             })
             .collect(),
         Err(error) => {

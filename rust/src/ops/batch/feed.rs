@@ -54,6 +54,8 @@ pub struct Keys {
     pub skips_markers: bool,
     /// Only the key that is the prefix.
     pub is_exact: bool,
+    /// Every version, and the markers of deleted ones.
+    pub versions: bool,
 }
 
 /// Entries, page by page, in the order of their names.
@@ -84,6 +86,7 @@ impl Feed {
         tasks.spawn(async move {
             for selection in selections {
                 match selection {
+                    Selection::Keys(keys) if keys.versions => list_versions(&engine, keys, &sender).await,
                     Selection::Keys(keys) => list(&engine, keys, &sender).await,
                     Selection::Named(entries) => {
                         let _ = sender.send(entries.into_iter().map(Found::Entry).collect()).await;
@@ -189,6 +192,40 @@ async fn list(engine: &Engine, keys: Keys, out: &mpsc::Sender<Vec<Found>>) {
                 etag: listed.etag,
                 storage_class: listed.storage_class,
                 version_id: None,
+            };
+            keys.found(object, listed.size, listed.last_modified)
+        });
+        let found: Vec<Found> = found.collect();
+        if !found.is_empty() && out.send(found).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn list_versions(engine: &Engine, keys: Keys, out: &mpsc::Sender<Vec<Found>>) {
+    let request =
+        ListRequest { bucket: keys.bucket.clone(), prefix: keys.prefix.clone(), delimiter: None, start_after: None };
+    let bucket: Arc<str> = keys.bucket.as_str().into();
+    let mut listing = match engine.client.list_object_versions(request) {
+        Ok(listing) => listing,
+        Err(error) => return drop(out.send(vec![Found::Broken(error)]).await),
+    };
+    loop {
+        let page = match listing.next_page().await {
+            Ok(Some(page)) => page,
+            Ok(None) => return,
+            Err(error) => {
+                let error = error.with_object(&keys.bucket, "");
+                return drop(out.send(vec![Found::Broken(error)]).await);
+            }
+        };
+        let found = page.entries.into_iter().filter_map(|listed| {
+            let object = Object {
+                bucket: bucket.clone(),
+                key: listed.key,
+                etag: listed.etag,
+                storage_class: listed.storage_class,
+                version_id: Some(listed.version_id),
             };
             keys.found(object, listed.size, listed.last_modified)
         });

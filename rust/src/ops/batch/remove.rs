@@ -79,7 +79,13 @@ pub async fn moved_object(job: &Job, object: &Object, etag: Option<&str>) -> Res
             return Err(Error::new(ErrorKind::ObjectChanged, text).with_object(&object.bucket, &object.key));
         }
     }
-    job.source.client.delete_object(&target).await.map_err(|error| {
+    let condition = etag.filter(|_| object.version_id.is_none());
+    let deleted = match job.source.client.delete_object(&target, condition).await {
+        // A store that knows no conditional deletes: the look before has decided.
+        Err(error) if error.status() == Some(501) => job.source.client.delete_object(&target, None).await,
+        deleted => deleted,
+    };
+    deleted.map_err(|error| {
         let text = format!("the destination is complete, but the source could not be removed: {}", error.message());
         error.saying(text)
     })
