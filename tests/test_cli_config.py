@@ -153,10 +153,12 @@ class TestSources:
         ours = {name.removeprefix("S3Z_").lower() for name in KNOWN_VARIABLES} - {"demo_uri"}
         assert ours <= names
 
-    def test_malformed(self, run: Command) -> None:
-        outcome = run("config", status=1, env={"S3Z_PART_SIZE": "much"})
+    @pytest.mark.parametrize("variable", ["S3Z_PART_SIZE=much", "S3Z_COMPLETE_REMOTE=some", "S3Z_COMPLETE_REMOTE="])
+    def test_malformed(self, variable: str, run: Command) -> None:
+        name, _, value = variable.partition("=")
+        outcome = run("config", status=1, env={name: value})
         assert outcome.stdout == ""
-        assert outcome.errors[0].startswith('ERROR "config": S3Z_PART_SIZE: ')
+        assert outcome.errors[0].startswith(f'ERROR "config": {name}: ')
 
 
 class TestLines:

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -161,3 +162,37 @@ class TestCall:
         client = s3z.Client(endpoint_url=fake_s3.endpoint, anonymous=True)
         with pytest.raises(s3z.ConfigError, match="cannot sign"):
             client.presign("s3://b/k")
+
+
+class TestRegion:
+    """AWS is asked where the bucket is if nobody said so, and only then."""
+
+    @pytest.fixture
+    def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        signer = SimpleNamespace(presign=lambda *given: "signed")
+        monkeypatch.setattr("s3z._managing._core", signer)
+        return []
+
+    def signed(self, asked: list[str], outcome: Exception | None = None, **settings: Any) -> str:
+        def head_bucket(bucket: str) -> None:
+            asked.append(bucket)
+            if outcome is not None:
+                raise outcome
+
+        client = s3z.Client(credentials=("key", "secret"), **settings)
+        client._native = lambda: SimpleNamespace(head_bucket=head_bucket)  # type: ignore[method-assign,assignment,return-value]
+        return client.presign("s3://b/k")
+
+    def test_unknown(self, asked: list[str]) -> None:
+        assert self.signed(asked) == "signed"
+        assert asked == ["b"]
+
+    @pytest.mark.parametrize("settings", [{"region": "us-east-1"}, {"endpoint_url": "http://127.0.0.1:1"}], ids=str)
+    def test_known(self, settings: dict[str, str], asked: list[str]) -> None:
+        assert self.signed(asked, **settings) == "signed"
+        assert asked == []
+
+    def test_a_refusal_names_the_region_too(self, asked: list[str]) -> None:
+        assert self.signed(asked, s3z.AccessDeniedError("no")) == "signed"
+        with pytest.raises(s3z.NotFoundError):
+            self.signed(asked, s3z.NotFoundError("no"))

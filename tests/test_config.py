@@ -11,6 +11,7 @@ from s3z._config import MAX_PART_SIZE, Setting, TransferConfig, transfer_setting
 from s3z._exceptions import ConfigError
 from s3z._profiles import parse_file
 from s3z._settings import Given, resolve
+from s3z._units import parse_rate
 
 CONFIG = """
 [default]
@@ -282,3 +283,60 @@ class TestBoto3:
     def test_other_things_are_no_client(self):
         with pytest.raises(ConfigError, match="boto3"):
             settled_by_client(object())
+
+
+def test_who_pays_wins_in_turn(environ):
+    assert settings(environ).request_payer == Setting(None)
+    environ["AWS_REQUEST_PAYER"] = "Requester"
+    assert settings(environ).request_payer == Setting("requester", "environment", "AWS_REQUEST_PAYER")
+    assert settings(environ, request_payer="requester").request_payer == Setting("requester", "argument")
+    with pytest.raises(ConfigError, match="request_payer"):
+        settings(environ, request_payer="owner")
+
+
+def test_bandwidth_wins_in_turn(environ, tmp_path):
+    def bandwidth(**given):
+        return settings(environ, **given).transfer["max_bandwidth"]
+
+    assert bandwidth() == Setting(None)
+    assert "max_bandwidth" not in transfer_settings(settings(environ).transfer)
+    with (tmp_path / "config").open("a") as file:
+        file.write(
+            "[profile slow]\ns3 =\n    max_bandwidth = 50MB/s\n[profile bits]\ns3 =\n    max_bandwidth = 50Mb/s\n"
+        )
+    assert bandwidth(profile="slow") == Setting(50 << 20, "profile", "profile slow: max_bandwidth")
+    with pytest.raises(ConfigError, match="may mean bits"):
+        bandwidth(profile="bits")
+    environ["S3Z_MAX_BANDWIDTH"] = "2M"
+    assert bandwidth(profile="slow") == Setting(2 << 20, "environment", "S3Z_MAX_BANDWIDTH")
+    config = TransferConfig(max_bandwidth=7)
+    assert bandwidth(config=config) == Setting(7, "argument")
+    assert transfer_settings(settings(environ, config=config).transfer)["max_bandwidth"] == 7
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "1M"])
+def test_bandwidth_is_a_number_of_bytes(value):
+    with pytest.raises(ConfigError, match="max_bandwidth"):
+        TransferConfig(max_bandwidth=value)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("1", 1),
+        ("1/s", 1),
+        ("50MB/s", 50 << 20),
+        ("50 MiB/s", 50 << 20),
+        ("1.5k", 1536),
+        ("10mb", 10 << 20),
+        ("5 B/s", 5),
+    ],
+)
+def test_rates(text, rate):
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["", "/s", "0", "0/s", "fast", "1/m", "-1", "1M/s/s", "10Mb", "10Kb/s", "0.5"])
+def test_no_rates(text):
+    with pytest.raises(ValueError, match=r"rate|at least 1 byte"):
+        parse_rate(text)

@@ -132,6 +132,7 @@ it do. Nobody looks whether there is such an object.
 examples:
   s3z presign s3://bucket/report.pdf
   s3z presign --expire 7d s3://bucket/report.pdf
+  s3z --json presign --version-id 3L4kqtJl s3://bucket/report.pdf
   curl -o report.pdf "$(s3z presign --expire 5m s3://bucket/report.pdf)"
 """,
     "rb": """\
@@ -248,4 +249,5 @@ def text(command: str) -> str:
     if not command:
         return f"{_INTRODUCTION}{_rows('global options', GLOBAL)}\n{_FOOT}"
     own = COMMANDS[command][0]
-    return f"{_COMMANDS[command]}{_rows('options', own)}\n{_rows('global options', GLOBAL)}"
+    rows = f"{_rows('options', own)}\n" if own else ""
+    return f"{_COMMANDS[command]}{rows}{_rows('global options', GLOBAL)}"

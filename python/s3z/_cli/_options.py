@@ -332,7 +332,7 @@ LS = (
     Option("show-fullpath", "only the full names"),
 )
 
-_OBJECT_RAW = Option("raw", "take * and ? as ordinary characters, and a key that ends in / as an object")
+_OBJECT_RAW = Option("raw", "take *, ? and a / at the end as ordinary characters")
 HEAD = (
     Option("version-id", "the version to look at", "ID", convert=not_empty),
     _OBJECT_RAW,

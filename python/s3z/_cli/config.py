@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from s3z._cli._context import _from_environment
 from s3z._cli._failures import RefusedError
 from s3z._cli._options import LOG_LEVELS
 from s3z._cli._values import choice
@@ -23,6 +24,7 @@ def run(context: Context) -> None:
 
     Raises:
         RefusedError: a name is no setting.
+        ConfigError: a setting is malformed.
         CredentialsError: keys were asked for, and there are none.
     """
     wanted, failure = context.arguments, None
@@ -67,12 +69,7 @@ def _setting(name: str, argument: Any, convert: Callable[[str], Any], default: A
     if argument is not None:
         return SettingInfo(name, argument, "argument")
     variable = f"S3Z_{name.upper()}"
-    text = os.environ.get(variable)
-    if text is None:
+    value = _from_environment(variable, convert)
+    if variable not in os.environ:
         return SettingInfo(name, default)
-    # What is malformed has been refused before, but for what concerns completion only.
-    try:
-        value = convert(text)
-    except ValueError:
-        value = text
     return SettingInfo(name, default if value is None else value, "environment", variable)
