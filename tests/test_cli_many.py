@@ -546,8 +546,9 @@ class TestOneOfMany:
         else:
             pairs = [f"cp {first}{name} {destination}{name}" for name in sorted(FILES)]
             assert sorted(outcome.lines) == [pair for pair in pairs if pair[-3:] not in BAD]
-            starts = sorted(line.partition('": ')[0] for line in failed(outcome))
-            assert starts == [f'ERROR "{pair}' for pair in pairs if pair[-3:] in BAD]
+            assert sorted(line.partition('": ')[0] for line in failed(outcome)) == [
+                f'ERROR "{pair}' for pair in pairs if pair[-3:] in BAD
+            ]
             assert all("AccessDenied: no; status code: 403, request id: " in line for line in failed(outcome))
 
     @pytest.mark.parametrize(
