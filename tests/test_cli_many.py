@@ -191,9 +191,8 @@ class TestRows:
         assert (objects(server, bucket), keys(server, other)) == (REMOTE, set())
 
     @pytest.mark.parametrize("source", ["s3://none-such-bucket/*", "s3://none-such-bucket/k"])
-    def test_missing_bucket_is_one_error(self, run: Command, tmp_path: Path, source: str) -> None:
+    def test_missing_bucket_is_one_error(self, run: Command, source: str) -> None:
         assert len(failed(run("cp", source, "out/", status=1))) == 1
-        assert tree(tmp_path) == LOCAL
 
 
 class TestNames:
@@ -250,9 +249,8 @@ class TestNames:
         for name in (b"up/b\xff", b"up/sub/\xfe"):
             with open(os.path.join(os.fsencode(tmp_path), name), "w") as file:
                 file.write("x")
-        outcome = run("cp", "up/", f"s3://{other}", status=1)
+        assert len(failed(run("cp", "up/", f"s3://{other}", status=1))) == 2
         assert objects(server, other) == {"a": b"a", "sub/z": b"z"}
-        assert len(failed(outcome)) == 2
         outcome = run("--json", "cp", "up/", f"s3://{other}", status=1)
         assert tally(outcome)["objects"]["failed"] == 2
         assert {record["source_base64"] for record in outcome.error_records} == {"dXAvYv8=", "dXAvc3ViL/4="}

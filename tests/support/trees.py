@@ -76,7 +76,7 @@ def places(directory: Path) -> set[str]:
 
 def named(text: str, **buckets: str) -> str:
     """The text with `s3://b` and `s3://c` standing for real buckets."""
-    return re.sub(r"s3://([a-z])(?=/|$)", lambda match: f"s3://{buckets[match[1]]}", text)
+    return re.sub(r"s3://([a-z])(?![a-z0-9-])", lambda match: f"s3://{buckets[match[1]]}", text)
 
 
 def failed(outcome: Outcome) -> list[str]:
