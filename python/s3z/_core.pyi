@@ -2,7 +2,17 @@
 
 import builtins
 from collections.abc import Callable
-from typing import Any, Literal, NotRequired, TypeAlias, TypedDict, final
+from typing import Any, TypeAlias, TypedDict, final
+
+from s3z._core_types import ArchivePlace as ArchivePlace
+from s3z._core_types import EntryFailure as EntryFailure
+from s3z._core_types import EntryRow as EntryRow
+from s3z._core_types import LocalSource as LocalSource
+from s3z._core_types import PackReport as PackReport
+from s3z._core_types import PackSource as PackSource
+from s3z._core_types import PackTarget as PackTarget
+from s3z._core_types import UnpackReport as UnpackReport
+from s3z._core_types import VerifyReport as VerifyReport
 
 __version__: str
 
@@ -12,8 +22,8 @@ KeySet: TypeAlias = tuple[str, str, str | None, float | None]
 ProgressFunction: TypeAlias = Callable[[int, int, int | None, int, int | None], object]
 #: key or common prefix, whether it is a prefix, size, etag, last modified (seconds since the epoch), storage class
 ListEntry: TypeAlias = tuple[str, bool, int, str | None, float | None, str | None]
-#: key or common prefix, version id (None: it is a prefix), whether it is the latest, whether it is a delete marker, size,
-#: etag, last modified (seconds since the epoch), storage class
+#: key or common prefix, version id (None: it is a prefix), whether it is the latest, whether a delete marker;
+#: the rest as of a `ListEntry`
 VersionEntry: TypeAlias = tuple[str, str | None, bool, bool, int, str | None, float | None, str | None]
 
 class TransferSettings(TypedDict, total=False):
@@ -336,61 +346,6 @@ class PartFile:
 def open_part_file(
     client: Client, destination: bytes, plan: tuple[int, int], overwrite: bool, durable: bool
 ) -> PartFile: ...
-
-#: roots, each with what the names of its entries begin with; or bucket, prefix, and what is cut off the keys
-LocalSource: TypeAlias = tuple[Literal["local", "matched"], list[tuple[bytes, bytes]]]
-PackSource: TypeAlias = LocalSource | tuple[Literal["prefix"], str, str, str]
-#: a path; bucket and key; or a descriptor and its name
-PackTarget: TypeAlias = tuple[str, bytes] | tuple[str, str, str] | tuple[str, int, bytes]
-#: the same to be read, an object with its version
-ArchivePlace: TypeAlias = tuple[str, bytes] | tuple[str, str, str, str | None] | tuple[str, int, bytes]
-#: name, f, d, l or h, size, mode, time in ns, target of a link, whether it is stored, BLAKE3, flags
-EntryRow: TypeAlias = tuple[bytes, str, int, int, int, bytes | None, bool, bytes | None, int]
-
-#: name, class of the exception, errno, message
-EntryFailure: TypeAlias = tuple[bytes, str, int | None, str]
-
-class PackReport(TypedDict):
-    entries: int
-    files: int
-    directories: int
-    symlinks: int
-    hard_links: int
-    skipped: dict[str, int]
-    failures: list[EntryFailure]
-    seconds: float
-    compressed_files: int
-    stored_files: int
-    empty_files: int
-    bytes_in: int
-    bytes_out: int
-    workers: int
-    root: bytes
-    etag: NotRequired[str | None]
-    version_id: NotRequired[str | None]
-    parts: NotRequired[int]
-    verified: NotRequired[tuple[str, str | None, str | None]]
-
-class UnpackReport(TypedDict):
-    entries: int
-    files: int
-    directories: int
-    symlinks: int
-    hard_links: int
-    skipped: dict[str, int]
-    failures: list[EntryFailure]
-    seconds: float
-    bytes: int
-    verified: bool
-    is_indexed: bool
-    root: builtins.bytes | None
-
-class VerifyReport(TypedDict):
-    frames: int
-    entries: int
-    bytes: int
-    problems: list[tuple[builtins.bytes | None, int | None, str]]
-
 def pack(
     client: Client,
     source: PackSource,

@@ -84,7 +84,8 @@ async fn both_directions_share_one_limit() {
         download(&world.engine, &get, Arc::default(), &never)
     );
     assert_held(since, 2 * size, rate);
-    (up.unwrap(), down.unwrap());
+    up.unwrap();
+    down.unwrap();
     assert_pattern(&world.destination(), size, SEED);
 }
 

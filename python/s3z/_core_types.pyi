@@ -1,0 +1,58 @@
+"""What the native module takes and gives for archives; for type checkers only, there is no such module."""
+
+import builtins
+from typing import Literal, NotRequired, TypeAlias, TypedDict
+
+#: roots, each with what the names of its entries begin with; or bucket, prefix, and what is cut off the keys
+LocalSource: TypeAlias = tuple[Literal["local", "matched"], list[tuple[bytes, bytes]]]
+PackSource: TypeAlias = LocalSource | tuple[Literal["prefix"], str, str, str]
+#: a path; bucket and key; or a descriptor and its name
+PackTarget: TypeAlias = tuple[str, bytes] | tuple[str, str, str] | tuple[str, int, bytes]
+#: the same to be read, an object with its version
+ArchivePlace: TypeAlias = tuple[str, bytes] | tuple[str, str, str, str | None] | tuple[str, int, bytes]
+#: name, f, d, l or h, size, mode, time in ns, target of a link, whether it is stored, BLAKE3, flags
+EntryRow: TypeAlias = tuple[bytes, str, int, int, int, bytes | None, bool, bytes | None, int]
+
+#: name, class of the exception, errno, message
+EntryFailure: TypeAlias = tuple[bytes, str, int | None, str]
+
+class PackReport(TypedDict):
+    entries: int
+    files: int
+    directories: int
+    symlinks: int
+    hard_links: int
+    skipped: dict[str, int]
+    failures: list[EntryFailure]
+    seconds: float
+    compressed_files: int
+    stored_files: int
+    empty_files: int
+    bytes_in: int
+    bytes_out: int
+    workers: int
+    root: bytes
+    etag: NotRequired[str | None]
+    version_id: NotRequired[str | None]
+    parts: NotRequired[int]
+    verified: NotRequired[tuple[str, str | None, str | None]]
+
+class UnpackReport(TypedDict):
+    entries: int
+    files: int
+    directories: int
+    symlinks: int
+    hard_links: int
+    skipped: dict[str, int]
+    failures: list[EntryFailure]
+    seconds: float
+    bytes: int
+    verified: bool
+    is_indexed: bool
+    root: builtins.bytes | None
+
+class VerifyReport(TypedDict):
+    frames: int
+    entries: int
+    bytes: int
+    problems: list[tuple[builtins.bytes | None, int | None, str]]
