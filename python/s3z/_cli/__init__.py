@@ -86,6 +86,18 @@ def _runner(command: str) -> Callable[[Context], None]:
         from s3z._cli.sync import run as run_sync
 
         return run_sync
+    if command == "run":
+        from s3z._cli.run import run as run_lines
+
+        return run_lines
+    if command == "du":
+        from s3z._cli.du import run as run_du
+
+        return run_du
+    if command == "verify":
+        from s3z._cli.verify import run as run_verify
+
+        return run_verify
     if command == "rm":
         from s3z._cli.rm import run as run_rm
 
@@ -174,7 +186,7 @@ def _finish(context: Context, number: int) -> int:
     from s3z._cli import _exit
     from s3z._cli._printer import StdoutClosedError
 
-    status = 128 + number if number else _exit.FAILED if context.tally.failed else _exit.OK
+    status = 128 + number if number else _exit.FAILED if context.tally.failed or context.differs else _exit.OK
     try:
         context.finish(status, interrupted=bool(number))
     except StdoutClosedError:

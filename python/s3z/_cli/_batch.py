@@ -82,6 +82,7 @@ def drive(
     destination = destination or source
     words = {**request, "format": _format(context), "tells_skips": context.printer.level <= 1}
     batch = _core.start_batch(source._native(), destination._native(), words)
+    context.begun(batch)
     progress = context.display.show if context.display.active else None
     interrupted: KeyboardInterrupt | None = None
     while True:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import threading
 import time
 
 from s3z import _log
 from s3z._cli._failures import Failure
 from s3z._cli._options import LOG_LEVELS
 from s3z._cli._printer import Printer
-from s3z._cli._progress import Display, Tally
+from s3z._cli._progress import Display, Silent, Tally
 from s3z._cli._values import choice
 from s3z._exceptions import ConfigError
 from s3z._units import auto_or_count, positive_duration
@@ -19,13 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from s3z import _core
     from s3z._cli._parser import Parsed
     from s3z._client import Client
 
 #: commands whose product is stdout: they have no summary, and end when nobody reads
 _PRODUCT_IS_STDOUT = frozenset(
     (
-        "cat", "config", "head", "ls", "presign", "uploads ls", "archive ls", "archive cat", "archive verify",
+        "cat", "config", "du", "head", "ls", "presign", "uploads ls", "archive ls", "archive cat", "archive verify",
         "archive index",
     )
 )  # fmt: skip
@@ -71,6 +74,11 @@ class Context:
         self.names: dict[str, Any] | None = None
         #: of a file of commands, counted from 1
         self.line: int | None = None
+        #: a comparison found a difference
+        self.differs = False
+        self.lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._batches: list[_core.Batch] = []
         self.tally = Tally()
         self._start = time.monotonic()
         self._clients: dict[str, Client] = {}
@@ -170,18 +178,63 @@ class Context:
         self.report(label, error, record)
 
     def report(
-        self, label: str, error: BaseException, record: dict[str, Any] | None = None, kind: str | None = None
+        self,
+        label: str,
+        error: BaseException,
+        record: dict[str, Any] | None = None,
+        kind: str | None = None,
+        line: int | None = None,
     ) -> None:
         """Report a failure that is counted already."""
-        if record is not None and self.line is not None:
-            record = {**record, "command": self.label, "line": self.line}
-        elif self.line is not None:
-            record = {"command": self.label, "line": self.line}
-        self.printer.error(label, Failure(error, kind), record, self.line)
+        line = line or self.line
+        if line is not None:
+            record = {**(record or {}), "command": self.label if self.line else label, "line": line}
+        self.printer.error(label, Failure(error, kind), record, line)
         if self.printer.level == 0:
             import traceback
 
             self.printer.trace("".join(traceback.format_exception(error)))
+
+    def of_line(self, parsed: Parsed, number: int, workers: int | None) -> Context:
+        """The context of one line of `run`: the same client and streams, counts of its own.
+
+        Args:
+            parsed: the command of the line.
+            number: of the line.
+            workers: objects at once, None for as many as here.
+        """
+        from s3z._cli._options import COMMANDS, GLOBAL
+
+        own = copy.copy(self)
+        mine = {option.name for option in COMMANDS[parsed.command][0]}
+        for option in GLOBAL:
+            if option.stands_for is None and option.name not in mine:
+                setattr(parsed.options, option.dest, getattr(self.options, option.dest))
+        own.command, own.options, own.arguments, own.label = (
+            parsed.command, parsed.options, parsed.arguments, parsed.label,
+        )  # fmt: skip
+        own.tally, own.names, own.line = Tally(), None, number
+        own.workers = workers or self.workers
+        own.display = Silent()  # type: ignore[assignment]
+        own._stopped, own._batches = threading.Event(), []
+        return own
+
+    def add(self, own: Context) -> None:
+        """Add the counts of a line."""
+        with self.lock:
+            self.tally.add(own.tally, own.command)
+
+    def begun(self, batch: _core.Batch) -> None:
+        """A batch is under way that `stop` has to stop."""
+        self._batches.append(batch)
+        if self._stopped.is_set():
+            batch.stop()
+
+    def stop(self) -> None:
+        """Stop what is under way, from another thread."""
+        self._stopped.set()
+        for batch in list(self._batches):
+            batch.stop()
 
     def finish(self, status: int, *, interrupted: bool) -> None:
         """Progress goes, the summary comes, and the table if it was asked for."""
@@ -214,10 +267,7 @@ class Context:
         )
 
     def _stat(self) -> None:
-        tally = self.tally
-        rows = [(self.command, tally.done + tally.skipped, tally.failed)]
-        if tally.deleted and self.command != "rm":
-            rows.append(("rm", tally.deleted, 0))
+        rows = self.tally.rows(self.command)
         if self.options.json:
             for operation, good, bad in rows:
                 self.printer.record(

@@ -345,6 +345,28 @@ PRESIGN = (
 )  # fmt: skip
 CONFIG = (Option("resolve", "also ask for credentials, and show who provides them"),)
 
+_ALL_VERSIONS = Option("all-versions", "every version")
+DU = (
+    Option("group", "one line for each storage class", short="g"),
+    Option("humanize", "sizes as 1.0K, 30.8M", short="H", aliases=("human-readable",)),
+    _EXCLUDE,
+    _RECURSIVE,
+    _ALL_VERSIONS,
+    _VERSION,
+)
+VERIFY = (
+    Option("size-only", "the same size is the same"),
+    Option("checksum", "etag: take ETags as MD5, too", "etag", convert=choice("etag")),
+    Option("download", "read what no checksum is stored of"),
+    Option("one-way", "what is only at the destination is no difference"),
+    _INCLUDE,
+    _EXCLUDE,
+    _RAW,
+    _RECURSIVE,
+    _NO_FOLLOW,
+    *_SIDES,
+)
+
 #: as many arguments as there are
 MANY = 1 << 30
 
@@ -354,6 +376,7 @@ COMMANDS: dict[str, tuple[tuple[Option, ...], int, int]] = {
     "cat": (CAT, 1, MANY),
     "config": (CONFIG, 0, MANY),
     "cp": (CP, 2, 2),
+    "du": (DU, 1, 1),
     "head": (HEAD, 1, 1),
     "ls": (LS, 0, 1),
     "mb": ((), 1, 1),
@@ -363,9 +386,11 @@ COMMANDS: dict[str, tuple[tuple[Option, ...], int, int]] = {
     "presign": (PRESIGN, 1, 1),
     "rb": ((), 1, 1),
     "rm": (RM, 1, MANY),
+    "run": ((), 0, 1),
     "sync": (SYNC, 2, 2),
     "unpack": (UNPACK, 2, MANY),
     "uploads": (UPLOADS, 1, 2),
+    "verify": (VERIFY, 2, 2),
 }
 #: what the completion scripts call instead of a command, followed by the shell and what was typed
 COMPLETE = "--complete"

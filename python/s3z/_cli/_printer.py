@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 
 from s3z._escape import escape, one_line
 
@@ -89,6 +90,8 @@ class Printer:
         self.product = product
         self.payload = payload
         self.failed = False
+        #: held while one thing is written to stdout that nothing else may come into
+        self.lock = threading.RLock()
         self.before: Callable[[], object] = lambda: None
         self._open = sys.__stdout__ is not None
         self._errors_open = sys.__stderr__ is not None
@@ -204,8 +207,9 @@ class Printer:
         if self.terminal:
             self.before()
         try:
-            while line:
-                line = line[os.write(1, line) :]
+            with self.lock:
+                while line:
+                    line = line[os.write(1, line) :]
         except BrokenPipeError:
             self._open = False
             return self._closed()

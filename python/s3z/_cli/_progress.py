@@ -26,6 +26,30 @@ class Tally:
         self.resumed = 0
         self.verified: dict[str, int] = {}
 
+        #: of the lines of `run`: operation → good and bad
+        self._lines: dict[str, list[int]] = {}
+
+    def add(self, other: Tally, operation: str) -> None:
+        """Add what came of one line of `run`."""
+        self.done += other.done + (other.deleted if operation == "rm" and not other.done else 0)
+        for name in ("skipped", "failed", "held_back", "transferred", "resumed", "deleted"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for kind, count in other.verified.items():
+            self.verified[kind] = self.verified.get(kind, 0) + count
+        for name, good, bad in other.rows(operation):
+            row = self._lines.setdefault(name, [0, 0])
+            row[0] += good
+            row[1] += bad
+
+    def rows(self, operation: str) -> list[tuple[str, int, int]]:
+        """What `--stat` tells: operations with their good and bad objects."""
+        if self._lines:
+            return [(name, good, bad) for name, (good, bad) in sorted(self._lines.items())]
+        rows = [(operation, self.done + self.skipped, self.failed)]
+        if self.deleted and operation != "rm":
+            rows.append(("rm", self.deleted, 0))
+        return rows
+
     @property
     def not_verified(self) -> int:
         """Objects of which only the length was checked."""
@@ -75,6 +99,18 @@ class Display:
         self._line.clear()
         if self._line.drawn:
             self._printer.progress(summary_text(tally, self._meter.seconds()))
+
+
+class Silent:
+    """The display of a line of `run`, which has none of its own."""
+
+    active = False
+
+    def show(self, event: ProgressEvent) -> None:
+        """Nothing."""
+
+    def end(self, tally: Tally) -> None:
+        """Nothing."""
 
 
 def summary_text(tally: Tally, seconds: float) -> str:

@@ -127,7 +127,8 @@ def _write(context: Context, batch: list[tuple[str, str]], words: Any) -> None:
         return
     progress = context.display.show if context.display.active else None
     try:
-        done, written = cat(context.client()._native(), batch, words, _STDOUT, progress)
+        with context.printer.lock:
+            done, written = cat(context.client()._native(), batch, words, _STDOUT, progress)
     except BrokenPipeError:
         raise StdoutClosedError from None
     context.tally.done += done

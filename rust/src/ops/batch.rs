@@ -67,7 +67,12 @@ const MOMENT: Duration = Duration::from_millis(25);
 pub enum Request {
     Transfer(TransferRequest),
     Sync(TransferRequest, SyncRequest),
-    Remove { selections: Vec<Selection>, dry_run: bool },
+    /// Compares without transferring; what is only at the destination is told if it is wanted.
+    Verify(TransferRequest, SyncRequest, bool),
+    Remove {
+        selections: Vec<Selection>,
+        dry_run: bool,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -158,6 +163,7 @@ impl Work {
         match self.request.clone() {
             Request::Transfer(request) => self.transfer(request).await,
             Request::Sync(request, sync) => self.sync(request, sync).await,
+            Request::Verify(request, sync, both) => self.verify(request, &sync, both).await,
             Request::Remove { selections, dry_run } => self.remove(selections, dry_run).await,
         }
     }
@@ -196,6 +202,16 @@ impl Work {
         let mut feed = Feed::start(&self.source, selections)?;
         let mut deleter = Deleter::new(self.source, self.counts, self.cancel, dry_run, false, self.out);
         deleter.all(&mut feed).await;
+        Ok(())
+    }
+
+    async fn verify(self, request: TransferRequest, sync: &SyncRequest, both: bool) -> Result<()> {
+        let job = self.job(&request);
+        let theirs = Feed::start(&self.destination, vec![sync.compared.clone()])?;
+        let ours = Feed::start(&self.source, request.selections)?;
+        let mut join = Join::new(ours, theirs, sync.compare, false, None);
+        join.tells = Some(both);
+        Run::new(job, request.workers, self.out).all(&mut Intake::Join(Box::new(join))).await;
         Ok(())
     }
 

@@ -23,7 +23,9 @@ use crate::progress::{Cancel, Progress};
 /// Outcomes of one call.
 const ROW: usize = 1000;
 
-const OPTIONS: [&str; 33] = [
+const OPTIONS: [&str; 35] = [
+    "download",
+    "one_way",
     "operation",
     "selections",
     "goal",
@@ -86,7 +88,8 @@ const COMPARE: [(&str, Compare); 5] = [
     ("etag", Compare::Checksum { etags: true }),
 ];
 const GLACIER: [(&str, Glacier); 3] = [("error", Glacier::Error), ("skip", Glacier::Skip), ("try", Glacier::Try)];
-const OPERATION: [(&str, Operation); 2] = [("cp", Operation::Copy), ("mv", Operation::Move)];
+const OPERATION: [(&str, Operation); 4] =
+    [("cp", Operation::Copy), ("mv", Operation::Move), ("sync", Operation::Copy), ("verify", Operation::Verify)];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
@@ -155,11 +158,7 @@ fn understood(py: Python<'_>, options: &Options<'_>) -> PyResult<Request> {
         return Ok(Request::Remove { selections, dry_run });
     }
     let transfer = TransferRequest {
-        operation: if operation == "sync" {
-            Operation::Copy
-        } else {
-            options.word("operation", &OPERATION)?.unwrap_or(Operation::Copy)
-        },
+        operation: options.word("operation", &OPERATION)?.unwrap_or(Operation::Copy),
         selections,
         goal: goal(options)?,
         flattens: options.get("flatten")?.unwrap_or(false),
@@ -167,7 +166,7 @@ fn understood(py: Python<'_>, options: &Options<'_>) -> PyResult<Request> {
         copies_on_server: options.get("copies_on_server")?.unwrap_or(true),
         workers: options.number("workers")?,
     };
-    if operation != "sync" {
+    if !matches!(operation.as_str(), "sync" | "verify") {
         return Ok(Request::Transfer(transfer));
     }
     let compared: Bound<'_, PyDict> = options.get("compared")?.ok_or_else(|| defect("a sync compares something"))?;
@@ -178,6 +177,10 @@ fn understood(py: Python<'_>, options: &Options<'_>) -> PyResult<Request> {
         max_delete: options.count("max_delete")?,
         force: options.get("force")?.unwrap_or(false),
     };
+    if operation == "verify" {
+        let one_way: bool = options.get("one_way")?.unwrap_or(false);
+        return Ok(Request::Verify(transfer, sync, !one_way));
+    }
     Ok(Request::Sync(transfer, sync))
 }
 
@@ -227,6 +230,7 @@ fn how(py: Python<'_>, options: &Options<'_>, dry_run: bool) -> PyResult<How> {
         glacier: options.word("glacier", &GLACIER)?.unwrap_or_default(),
         dry_run,
         follows: options.get("follow")?.unwrap_or(true),
+        reads_content: flag("download")?,
         exit_on_error: flag("exit_on_error")?,
     })
 }
@@ -346,13 +350,14 @@ impl Batch {
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let counts = &self.counts;
         let dict = PyDict::new(py);
-        let fields: [(&str, &AtomicU64); 11] = [
+        let fields: [(&str, &AtomicU64); 12] = [
             ("found", &counts.found),
             ("done", &counts.done),
             ("skipped", &counts.skipped),
             ("failed", &counts.failed),
             ("deleted", &counts.deleted),
             ("held_back", &counts.held_back),
+            ("differs", &counts.differs),
             ("transferred", &counts.transferred),
             ("resumed", &counts.resumed),
             ("full_object", &counts.full_object),

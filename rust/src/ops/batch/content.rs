@@ -11,10 +11,11 @@ use super::entry::{Entry, Object, Place};
 use super::job::Job;
 use super::sync::Compare;
 use super::transfer::reference;
-use crate::checksum::{Digest, Hasher, Kind, RunningCrcs, ShaHasher, composite, is_composite};
+use crate::checksum::{Digest, Hasher, Kind, RunningCrcs, Sha, ShaHasher, composite, is_composite};
 use crate::config::BUFFER_SIZE;
 use crate::error::{Error, Result};
 use crate::ops::engine::Engine;
+use crate::ops::stream::{OrderedStream, StreamRequest};
 use crate::s3::client::PartLayout;
 use crate::s3::object::{ObjectHead, StoredChecksum};
 
@@ -88,13 +89,51 @@ async fn with_file(job: &Job, path: &Path, engine: &Engine, object: &Object, eta
 }
 
 fn same_file(path: &PathBuf, known: &Known) -> Result<Option<bool>> {
-    let mut file = File::open(path).map_err(|cause| Error::local(path, cause))?;
     let mut sums = Summing::of(known);
+    read(path, |bytes| sums.update(bytes))?;
+    Ok(Some(sums.is(known)))
+}
+
+/// Whether all bytes are the same, by reading both sides.
+pub async fn same_bytes(job: &Job, ours: &Entry, theirs: &Entry) -> Result<bool> {
+    let (one, other) = (hash(job, &job.source, &ours.place).await?, hash(job, &job.destination, &theirs.place).await?);
+    Ok(one == other)
+}
+
+async fn hash(job: &Job, engine: &Engine, place: &Place) -> Result<Digest> {
+    let object = match place {
+        Place::Object(object) => reference(object)?,
+        Place::File(path) => {
+            let path = path.clone();
+            return engine.lanes.pick().call(move || hash_file(&path)).await;
+        }
+    };
+    let mut stream = OrderedStream::open(engine, StreamRequest::new(object), job.progress.clone(), &job.cancel).await?;
+    let mut hasher = ShaHasher::new(Sha::Sha256);
+    let outcome = loop {
+        match stream.next().await {
+            Ok(Some(chunk)) => hasher.update(&chunk),
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    stream.stop().await;
+    outcome.map(|()| hasher.finish())
+}
+
+fn hash_file(path: &PathBuf) -> Result<Digest> {
+    let mut hasher = ShaHasher::new(Sha::Sha256);
+    read(path, |bytes| hasher.update(bytes))?;
+    Ok(hasher.finish())
+}
+
+fn read(path: &PathBuf, mut each: impl FnMut(&[u8])) -> Result<()> {
+    let mut file = File::open(path).map_err(|cause| Error::local(path, cause))?;
     let mut block = vec![0; BUFFER_SIZE];
     loop {
         match file.read(&mut block) {
-            Ok(0) => return Ok(Some(sums.is(known))),
-            Ok(len) => sums.update(&block[..len]),
+            Ok(0) => return Ok(()),
+            Ok(len) => each(&block[..len]),
             Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => {}
             Err(cause) => return Err(Error::local(path, cause)),
         }

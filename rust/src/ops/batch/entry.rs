@@ -115,6 +115,8 @@ pub enum What {
     /// It would have been done.
     Dry,
     Skipped(&'static str),
+    /// Compared, and how it differs.
+    Differs(&'static str),
     Failed(Error, Option<&'static str>),
 }
 

@@ -18,6 +18,7 @@ use crate::progress::{Cancel, Progress};
 pub enum Operation {
     Copy,
     Move,
+    Verify,
 }
 
 impl Operation {
@@ -25,6 +26,7 @@ impl Operation {
         match self {
             Self::Copy => "cp",
             Self::Move => "mv",
+            Self::Verify => "verify",
         }
     }
 }
@@ -58,6 +60,8 @@ pub struct How {
     pub glacier: Glacier,
     pub dry_run: bool,
     pub follows: bool,
+    /// A comparison reads what no checksum is stored of.
+    pub reads_content: bool,
     /// The first failure ends it all.
     pub exit_on_error: bool,
 }
@@ -95,6 +99,8 @@ pub struct Counts {
     pub failed: AtomicU64,
     pub deleted: AtomicU64,
     pub held_back: AtomicU64,
+    /// Names that a comparison found to differ.
+    pub differs: AtomicU64,
     pub transferred: AtomicU64,
     pub resumed: AtomicU64,
     pub full_object: AtomicU64,
@@ -108,6 +114,7 @@ impl Counts {
     pub fn count(&self, outcome: &Outcome) {
         match &outcome.what {
             What::Skipped(_) => self.skipped.fetch_add(1, Relaxed),
+            What::Differs(_) => self.differs.fetch_add(1, Relaxed),
             What::Failed(..) => self.failed.fetch_add(1, Relaxed),
             What::Done(_) | What::Dry if outcome.operation == "rm" => self.deleted.fetch_add(1, Relaxed),
             What::Dry => self.done.fetch_add(1, Relaxed),

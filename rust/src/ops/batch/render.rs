@@ -27,9 +27,24 @@ pub fn label(outcome: &Outcome) -> Vec<u8> {
     line
 }
 
-/// The result line of what was done, or would have been; of anything else there is none.
+/// How a difference is marked.
+fn mark(status: &str) -> u8 {
+    match status {
+        "differs" => b'*',
+        "source_only" => b'+',
+        "destination_only" => b'-',
+        _ => b'?',
+    }
+}
+
+/// The result line of what was done, would have been, or differs; of anything else there is none.
 pub fn text(outcome: &Outcome, out: &mut Vec<u8>) {
-    if matches!(outcome.what, What::Done(_) | What::Dry) {
+    if let What::Differs(status) = outcome.what {
+        out.extend([mark(status), b' ']);
+        out.extend_from_slice(&outcome.source);
+        out.push(b'\n');
+    }
+    if matches!(outcome.what, What::Done(_) | What::Dry) && outcome.operation != "verify" {
         out.extend(label(outcome));
         out.push(b'\n');
     }
@@ -42,6 +57,15 @@ pub fn json(outcome: &Outcome, out: &mut Vec<u8>) {
     record.raw("success", "true");
     match &outcome.what {
         What::Failed(..) => return,
+        What::Differs(status) => {
+            record.name("path", &outcome.source);
+            record.text("status", status);
+            out.extend(record.end().into_bytes());
+            out.push(b'\n');
+            return;
+        }
+        // What is the same in both is no news.
+        What::Done(None) | What::Skipped(_) if outcome.operation == "verify" => return,
         What::Skipped(reason) => {
             record.raw("skipped", "true");
             record.text("reason", reason);

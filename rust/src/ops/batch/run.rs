@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::mpsc;
 
-use super::content::same_content;
+use super::content::{same_bytes, same_content};
 use super::decide::Condition;
 use super::entry::{Entry, Failure, Found, Outcome, Place, What};
 use super::feed::Feed;
@@ -19,6 +19,7 @@ use super::order::Held;
 use super::sync::{Compare, Join};
 use super::transfer::transfer;
 use crate::error::{Error, ErrorKind};
+use crate::ops::engine::unless_cancelled;
 use crate::ops::tasks::Tasks;
 
 /// Objects in work where no number is given.
@@ -32,6 +33,8 @@ pub enum Work {
     Entry(Entry, Option<Condition>),
     /// Same name and size on both sides: only their content tells.
     Compare(Entry, Entry, Compare),
+    /// The same, only to be told.
+    Verify(Entry, Entry, Compare),
     Told(Outcome),
 }
 
@@ -121,6 +124,23 @@ async fn compared(job: Arc<Job>, ours: Entry, theirs: Entry, how: Compare) -> Ou
     }
 }
 
+/// Whether the content is the same; by reading it where that is wanted and nothing else tells.
+async fn verified(job: Arc<Job>, ours: Entry, theirs: Entry, how: Compare) -> Outcome {
+    let compare = async {
+        match same_content(&job, &ours, &theirs, how).await? {
+            None if job.how.reads_content => same_bytes(&job, &ours, &theirs).await.map(Some),
+            told => Ok(told),
+        }
+    };
+    let what = match unless_cancelled(&job.cancel, compare).await {
+        Ok(Some(true)) => What::Done(None),
+        Ok(Some(false)) => What::Differs("differs"),
+        Ok(None) => What::Differs("unproven"),
+        Err(error) => return failed(&job, Failure::of(ours.place.shown(), error)),
+    };
+    Outcome { operation: "verify", source: ours.relative, destination: None, version_id: None, object: None, what }
+}
+
 /// One batch under way.
 pub struct Run {
     job: Arc<Job>,
@@ -186,6 +206,10 @@ impl Run {
                 self.waiting.push_back((entry, condition));
             }
             Work::Entry(entry, condition) => self.spawn(entry, condition),
+            Work::Verify(ours, theirs, how) => {
+                let job = self.job.clone();
+                self.tasks.spawn(async move { Ok((false, verified(job, ours, theirs, how).await)) });
+            }
             Work::Compare(ours, theirs, how) => {
                 let job = self.job.clone();
                 self.tasks.spawn(async move { Ok((false, compared(job, ours, theirs, how).await)) });

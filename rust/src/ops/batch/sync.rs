@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::decide::Condition;
-use super::entry::{Entry, Found, Place};
+use super::entry::{Entry, Found, Outcome, Place, What};
 use super::feed::Feed;
 use super::job::Job;
 use super::order::Held;
@@ -115,13 +115,15 @@ pub struct Join {
     pub candidates: Option<Spill>,
     pub selected: u64,
     is_over: bool,
+    /// Nothing is to be done, only told; what is only at the destination, too, if true.
+    pub tells: Option<bool>,
 }
 
 impl Join {
     pub fn new(source: Feed, destination: Feed, compare: Compare, to_files: bool, candidates: Option<Spill>) -> Self {
         let held = to_files.then(Held::default);
         let (source, destination) = (Side::new(source), Side::new(destination));
-        Self { source, destination, compare, held, candidates, selected: 0, is_over: false }
+        Self { source, destination, compare, held, candidates, selected: 0, is_over: false, tells: None }
     }
 
     pub async fn stop(&mut self) {
@@ -170,7 +172,10 @@ impl Join {
                 if let Some(candidates) = &mut self.candidates {
                     candidates.push(&theirs)?;
                 }
-                Vec::new()
+                match self.tells {
+                    Some(true) => vec![told_as(theirs.relative, What::Differs("destination_only"))],
+                    _ => Vec::new(),
+                }
             }
             (None, None) => Vec::new(),
         })))
@@ -179,6 +184,14 @@ impl Join {
     fn pair(&mut self, job: &Job, ours: Entry, theirs: Option<Entry>) -> Vec<Work> {
         self.selected += 1;
         job.counts.found.fetch_add(1, Relaxed);
+        if self.tells.is_some() {
+            let Some(theirs) = theirs else { return vec![told_as(ours.relative, What::Differs("source_only"))] };
+            return vec![match self.compare.is_same(&ours, &theirs) {
+                Some(false) => told_as(ours.relative, What::Differs("differs")),
+                Some(true) => told_as(ours.relative, What::Done(None)),
+                None => Work::Verify(ours, theirs, self.compare),
+            }];
+        }
         if let Some(theirs) = theirs {
             match self.compare.is_same(&ours, &theirs) {
                 Some(true) => return vec![Work::Told(skipped(job, &ours.place, "unchanged"))],
@@ -205,6 +218,18 @@ impl Join {
             _ => Step::Work(Vec::new()),
         })
     }
+}
+
+/// What a comparison says of a name.
+pub(super) fn told_as(relative: Vec<u8>, what: What) -> Work {
+    Work::Told(Outcome {
+        operation: "verify",
+        source: relative,
+        destination: None,
+        version_id: None,
+        object: None,
+        what,
+    })
 }
 
 /// Markers of the compared place itself are no news.
