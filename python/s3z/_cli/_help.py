@@ -10,7 +10,11 @@ s3z: a fast and careful S3 client
 usage: s3z [global options] COMMAND [options] ARGS
 
 commands:
-  cp SRC DST   copy one object: a file to S3, or from S3 to a file
+  cp SRC DST   copy objects and files, one or many; mv SRC DST moves them
+  sync SRC DST make DST hold what SRC holds; verify SRC DST only compares
+  rm ARG...    remove objects or files
+  du ARG       how many objects, how many bytes
+  run [FILE]   many commands, one in each line, in parallel
   cat URI...   objects to standard output, in order
   head ARG     what the store says of an object or a bucket
   ls [ARG]     list buckets, or what a bucket, prefix or wildcard holds
@@ -35,19 +39,107 @@ exit status: 0 all done, 1 something failed, 2 the command line is wrong, 128 + 
 
 _COMMANDS = {
     "cp": """\
-copy one object: a file to S3, or from S3 to a file
+copy objects and files: one, or all that a directory or wildcard holds
 
 usage: s3z [global options] cp [options] SRC DST
 
-SRC may be `-`, standard input (see `s3z pipe --help`). A destination that is a bucket,
-a prefix (ends in `/`) or a directory gets the base name of the source. A download
-appears under its name only once it is complete and checked; an upload appears
-complete, or not at all.
+SRC and DST: a local path or s3://bucket/key, at least one of them remote. `*` (any run)
+and `?` (one character) are wildcards; quote them. A directory is walked completely; its
+name is part of the result unless it has a `/` at its end. DST that is a bucket, a prefix
+(ends in `/`) or a directory gets the names below it. `-` is standard input or output.
+A download appears under its name only once it is complete and checked; an upload appears
+complete, or not at all. One object that fails is named, and stops no other.
 
 examples:
   s3z cp s3://bucket/data.bin .                  the file data.bin, here
-  s3z cp report.pdf s3://bucket/2026/            the object 2026/report.pdf
+  s3z cp dir/ s3://bucket/backup/                all that is in dir, below backup/
+  s3z cp "s3://bucket/logs/2026-*.gz" logs/      what matches, into logs
   s3z cp -n --storage-class STANDARD_IA a.tar s3://bucket/a.tar
+  s3z cp "s3://bucket/*" s3://other/copy/        by the store itself
+""",
+    "mv": """\
+move objects and files: copy, check, then remove the source
+
+usage: s3z [global options] mv [options] SRC DST
+
+Arguments and names are those of `s3z cp`. A source is removed only after its destination
+is complete, checked and on the disk, and only if it is still what was read. Emptied
+directories stay.
+
+examples:
+  s3z mv report.pdf s3://bucket/2026/
+  s3z mv "s3://bucket/in/*" s3://bucket/done/
+  s3z mv --exclude "*.tmp" dir/ s3://bucket/dir/
+""",
+    "sync": """\
+make DST hold what SRC holds, one way
+
+usage: s3z [global options] sync [options] SRC DST
+
+Sources and names are those of `s3z cp`. What is missing at the destination, of another
+size, or older than the source is transferred; a second run does nothing. With --delete,
+what is only at the destination is removed: last, and only if nothing at all went wrong.
+
+examples:
+  s3z sync dir/ s3://bucket/dir/
+  s3z sync "s3://bucket/dir/*" dir               times become those of the objects
+  s3z --dry-run sync --delete --max-delete 100 dir/ s3://bucket/dir/
+  s3z sync --checksum "s3://bucket/a/*" s3://other/a/
+""",
+    "rm": """\
+remove objects, or local files
+
+usage: s3z [global options] rm [options] ARG...
+
+Objects of one bucket, in batches of 1000, each with its own outcome; a missing key counts
+as removed. Local arguments: files are removed, directories and links stay.
+
+examples:
+  s3z rm s3://bucket/key
+  s3z --dry-run rm "s3://bucket/tmp/*"           what would go
+  s3z rm --all-versions s3://bucket/key          exactly that key, every version of it
+  s3z rm --files-from list.txt s3://bucket/logs/
+""",
+    "du": """\
+how many objects there are, and how many bytes in them
+
+usage: s3z [global options] du [options] ARG
+
+Selected is what `s3z ls` shows for ARG.
+
+examples:
+  s3z du "s3://bucket/2026/*"
+  s3z du -H --recursive s3://bucket              sizes as 30.8M
+  s3z du -g --all-versions "s3://bucket/*"       by storage class
+""",
+    "run": """\
+many commands, one in each line, in parallel
+
+usage: s3z [global options] run [FILE]
+
+Lines come from FILE or standard input and are split as a shell does. Blank lines and
+those that begin with # are skipped. All share one process and its connections; their
+order is not fixed. A line that fails is told with its number and stops no other. Global
+options stand before `run` and hold for all lines.
+
+examples:
+  s3z run commands.txt
+  s3z ls --show-fullpath "s3://bucket/*.gz" | sed 's/.*/cp "&" out\\//' | s3z run
+  s3z --dry-run --numworkers 8 run < commands.txt
+""",
+    "verify": """\
+compare a tree and a prefix, or two prefixes, without transferring
+
+usage: s3z [global options] verify [options] SRC DST
+
+Content is compared by the checksums that the store holds. One line for each difference:
+`*` differs, `+` only in SRC, `-` only in DST, `?` same size, but nothing to compare by.
+Exit status 0 only if there is none.
+
+examples:
+  s3z verify dir/ s3://bucket/dir/
+  s3z verify --one-way "s3://bucket/a/*" s3://other/a/
+  s3z verify --download --exclude "*.tmp" dir/ s3://bucket/dir/
 """,
     "pipe": """\
 standard input to one object, sent while it comes

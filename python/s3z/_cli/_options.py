@@ -229,7 +229,6 @@ CP = (
     Option("if-source-newer", "skip what is not newer than what is there", short="u"),
     _VERSION,
     *_FILES_FROM,
-    Option("manifest", "note what is done; skip what is noted and unchanged", "FILE", convert=not_empty),
 )
 SYNC = (
     *_TRANSFER,

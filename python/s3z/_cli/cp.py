@@ -55,8 +55,8 @@ def _standard_streams(context: Context, first: str, second: str) -> None:
     options = context.options
     if context.command == "mv":
         raise RefusedError("mv cannot move standard input or output")
-    if options.files_from is not None or options.manifest is not None:
-        raise UsageError('options "--files-from" and "--manifest" do not go with "-"', "cp")
+    if options.files_from is not None:
+        raise UsageError('option "--files-from" does not go with "-"', "cp")
     if first == "-":
         pipe.run(context)
         return
