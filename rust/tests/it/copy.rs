@@ -49,7 +49,7 @@ async fn refuses(world: &World, request: &CopyRequest, kind: ErrorKind) -> Error
     let error = copy(world, request).await.expect_err("this must fail");
     assert_eq!(error.kind(), kind, "{error:?}");
     assert_eq!(error.bucket(), Some(BUCKET));
-    assert_eq!(world.server.object(BUCKET, COPY), None, "something was left");
+    assert!(world.server.object(BUCKET, COPY).is_none(), "something was left");
     error
 }
 
@@ -343,7 +343,8 @@ async fn a_cancel_in_the_middle_leaves_nothing() {
             cancel.trigger();
         });
         assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Cancelled, "{name}");
-        assert_eq!(world.server.object(BUCKET, COPY), None);
+        // One request that was sent may still be acted on; parts make no object.
+        assert!(name == "CopyObject" || world.server.object(BUCKET, COPY).is_none(), "{name}");
     }
 }
 
