@@ -445,7 +445,7 @@ class TestFilesFrom:
         flags = ["--files-from", "-" if stdin else "list", *["--null"] * null]
         outcome = listed("cp", *flags, source, "s3://c/q/", **changes)
         assert keys(fake_s3, "c") == {f"q/{name}" for name in names}
-        assert len(outcome.lines) == len(names) + null  # one name is of two lines
+        assert len(outcome.lines) == len(names) + 2 * null  # one name is twice two lines
         if source != "up/":
             listed("cp", *flags, source, "out/", **changes)
             assert set(tree(tmp_path / "out")) == set(names)

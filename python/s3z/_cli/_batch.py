@@ -10,6 +10,7 @@ from s3z import _core
 from s3z._cli._object import HEADERS
 from s3z._content_type import BY_EXTENSION, BYTES, TEXT
 from s3z._headers import ObjectOptions, build
+from s3z._log import warn
 
 if TYPE_CHECKING:
     from s3z._cli._context import Context
@@ -83,7 +84,7 @@ def drive(
     words = {**request, "format": _format(context), "tells_skips": context.printer.level <= 1}
     batch = _core.start_batch(source._native(), destination._native(), words)
     context.begun(batch)
-    progress = context.display.show if context.display.active else None
+    progress = _shown(context) if context.display.active else None
     interrupted: KeyboardInterrupt | None = None
     while True:
         try:
@@ -99,9 +100,17 @@ def drive(
         _tell(context, row)
     counts = batch.counts()
     _count(context, counts)
+    if counts["unconditional"]:
+        warn("the store has no conditional writes; what was there is known from before the transfer only")
     if interrupted is not None:
         raise interrupted
     return counts
+
+
+def _shown(context: Context) -> _core.ProgressFunction:
+    from s3z._types import ProgressEvent
+
+    return lambda *counts: context.display.show(ProgressEvent(*counts))
 
 
 def _tell(context: Context, row: _core.BatchRow) -> None:

@@ -193,6 +193,12 @@ class Context:
         if self.printer.level == 0:
             import traceback
 
+            text = "".join(traceback.format_exception(error))
+            # What the core tells was never raised.
+            self.printer.trace(text if error.__traceback__ else f"Traceback (in the core):\n{text}")
+        if self.printer.level == 0:
+            import traceback
+
             self.printer.trace("".join(traceback.format_exception(error)))
 
     def of_line(self, parsed: Parsed, number: int, workers: int | None) -> Context:

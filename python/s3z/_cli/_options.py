@@ -225,7 +225,7 @@ CP = (
     _PARTS[2],
     _PARTS[3],
     Option("flatten", "only the last component of names", short="f"),
-    Option("if-size-differs", "skip what is there in the same size", short="s"),
+    Option("if-size-differ", "skip what is there in the same size", short="s"),
     Option("if-source-newer", "skip what is not newer than what is there", short="u"),
     _VERSION,
     *_FILES_FROM,
@@ -322,7 +322,9 @@ ARCHIVE = (
     Option("output", "index: the file to write (default standard output)", "FILE", short="o", convert=not_empty),
 )  # fmt: skip
 
+_ALL_VERSIONS = Option("all-versions", "every version, and the markers of deleted ones")
 LS = (
+    _ALL_VERSIONS,
     Option("etag", "show ETags", short="e"),
     Option("humanize", "sizes as 1.0K, 30.8M", short="H", aliases=("human-readable",)),
     Option("storage-class", "show storage classes", short="s"),
@@ -344,7 +346,6 @@ PRESIGN = (
 )  # fmt: skip
 CONFIG = (Option("resolve", "also ask for credentials, and show who provides them"),)
 
-_ALL_VERSIONS = Option("all-versions", "every version")
 DU = (
     Option("group", "one line for each storage class", short="g"),
     Option("humanize", "sizes as 1.0K, 30.8M", short="H", aliases=("human-readable",)),
@@ -397,6 +398,9 @@ COMPLETE = "--complete"
 VERBS = {"archive": ("ls", "cat", "verify", "index"), "uploads": ("ls", "abort")}
 #: options given in pairs that exclude each other
 EXCLUDING = (
+    ("size-only", "exact-timestamps"),
+    ("size-only", "checksum"),
+    ("exact-timestamps", "checksum"),
     ("resume", "no-resume"),
     ("force-glacier-transfer", "ignore-glacier-warnings"),
     ("files-from", "include"),

@@ -127,7 +127,7 @@ def transfer_words(context: Context, source: Source) -> dict[str, Any]:
         "selections": [source.words],
         "flatten": bool(getattr(options, "flatten", None)),
         "no_clobber": bool(getattr(options, "no_clobber", None)),
-        "if_size_differs": bool(getattr(options, "if_size_differs", None)),
+        "if_size_differs": bool(getattr(options, "if_size_differ", None)),
         "if_source_newer": bool(getattr(options, "if_source_newer", None)),
         "verify": verify,
         "resume_downloads": not options.no_resume,

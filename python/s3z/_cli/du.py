@@ -37,7 +37,7 @@ def run(context: Context) -> None:
         row = sums.setdefault(storage_class if options.group else "", [0, 0])
         row[0] += 1
         row[1] += size
-    name = target if isinstance(target, str) else target.uri
+    name = argument
     if not options.group:
         sums.setdefault("", [0, 0])
     for storage_class, (count, size) in sorted(sums.items()):

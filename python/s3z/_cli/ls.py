@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from s3z import _core
 from s3z._cli._failures import RefusedError
 from s3z._cli._match import Excluder, matches, split_wildcard
 from s3z._cli._names import Remote, has_wildcard, understand
@@ -39,7 +40,8 @@ def run(context: Context) -> None:
         )
         empty_is_fine = context.tally.failed > 0
     else:
-        found = _show(context, _objects(context, target))
+        rows = _versions(context, target) if context.options.all_versions else _objects(context, target)
+        found = _show(context, rows)
         empty_is_fine = not target.key
     if not found and not empty_is_fine:
         raise RefusedError("no object found", "not_found")
@@ -63,17 +65,38 @@ def _buckets(context: Context) -> None:
             )
 
 
-def _objects(context: Context, target: Remote) -> Iterator[Row]:
-    options = context.options
+class Version(NamedTuple):
+    """A row of one version."""
+
+    full: str
+    name: str
+    is_prefix: bool
+    size: int
+    etag: str | None
+    modified: float | None
+    storage_class: str | None
+    version_id: str | None
+    is_marker: bool
+
+
+def _level(context: Context, target: Remote) -> tuple[Remote, bool]:
+    """What is listed, and whether it is a wildcard.
+
+    Raises:
+        RefusedError: `--recursive` of an object.
+    """
     wild = has_wildcard(target.key)
-    if options.recursive and not wild:
-        if not target.is_container:
-            raise RefusedError(
-                "--recursive needs a bucket or a prefix", hint=f'"{target.uri}/" is the prefix of that name'
-            )
-        target, wild = Remote(target.bucket, f"{target.key}*"), True
+    if not context.options.recursive or wild:
+        return target, wild
+    if not target.is_container:
+        raise RefusedError("--recursive needs a bucket or a prefix", hint=f'"{target.uri}/" is the prefix of that name')
+    return Remote(target.bucket, f"{target.key}*"), True
+
+
+def _objects(context: Context, target: Remote) -> Iterator[Row]:
+    target, wild = _level(context, target)
     prefix, parent = split_wildcard(target.key)
-    excluder = Excluder(options.exclude, prefix)
+    excluder = Excluder(context.options.exclude, prefix)
     pages = context.client()._native().list_objects(target.bucket, prefix, None if wild else "/")
     while (page := pages.next_page()) is not None:
         for key, is_prefix, size, etag, modified, storage_class in page:
@@ -82,6 +105,21 @@ def _objects(context: Context, target: Remote) -> Iterator[Row]:
             is_marker = size == 0 and key.endswith("/")
             uri = f"s3://{target.bucket}/{key}"
             yield uri, key[len(parent) :], is_prefix or is_marker, size, etag, modified, storage_class
+
+
+def _versions(context: Context, target: Remote) -> Iterator[Row]:
+    """Every version, the newest of each key first, as the store lists them; markers of deleted ones, too."""
+    target, wild = _level(context, target)
+    prefix, parent = split_wildcard(target.key)
+    excluder = Excluder(context.options.exclude, prefix)
+    pages = _core.list_versions(context.client()._native(), target.bucket, prefix, None if wild else "/")
+    while (page := pages.next_page()) is not None:
+        for key, version, _latest, is_marker, size, etag, modified, storage_class in page:
+            if (wild and not matches(target.key, key)) or excluder.excludes(key):
+                continue
+            uri = f"s3://{target.bucket}/{key}"
+            row = (uri, key[len(parent) :], version is None, size, etag, modified, storage_class)
+            yield Version(*row, version, is_marker)
 
 
 def _show(context: Context, rows: Iterator[Row]) -> int:
@@ -104,13 +142,15 @@ def _show(context: Context, rows: Iterator[Row]) -> int:
 
 
 def _line(row: Row, options: Any, *, terminal: bool) -> str:
-    full, name, is_prefix, size, etag, modified, storage_class = row
+    full, name, is_prefix, size, etag, modified, storage_class = row[:7]
     if terminal:
         from s3z._escape import escape
 
         full, name = escape(full), escape(name)
     if options.show_fullpath:
         return full
+    if isinstance(row, Version) and not is_prefix:
+        name = f"{name:<50} {row.version_id}"
     shown = "DIR" if is_prefix else human_size(size) if options.humanize else str(size)
     third = (etag or "").strip('"') if options.etag and not is_prefix else ""
     kind = (storage_class or "STANDARD") if options.storage_class and not is_prefix else ""
@@ -119,7 +159,7 @@ def _line(row: Row, options: Any, *, terminal: bool) -> str:
 
 
 def _record(row: Row) -> dict[str, Any]:
-    full, _, is_prefix, size, etag, modified, storage_class = row
+    full, _, is_prefix, size, etag, modified, storage_class = row[:7]
     if is_prefix:
         return {"key": full, "type": "directory"}
     return {
@@ -129,4 +169,6 @@ def _record(row: Row) -> dict[str, Any]:
         "type": "file",
         "size": size,
         "storage_class": storage_class,
+        "version_id": row.version_id if isinstance(row, Version) else None,
+        "delete_marker": True if isinstance(row, Version) and row.is_marker else None,
     }

@@ -102,6 +102,8 @@ def _selected(context: Context, argument: str) -> tuple[Source, list[tuple[str, 
         raise
     if source.words is not None and not source.is_remote:
         source.words["follow"] = False
+    if source.words is not None and source.words["kind"] == "keys":
+        source.words["all"] = True
     if source.words is not None and source.is_remote and context.options.all_versions:
         if source.words["kind"] == "named":
             # Exactly that key, whatever else begins like it.

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from s3z._cli._batch import drive
 from s3z._cli._failures import RefusedError
-from s3z._cli._many import Source, follows, goal, keys, understand_source, understand_target
+from s3z._cli._many import Source, goal, keys, understand_source, understand_target
 from s3z._cli._names import Remote, as_directory
-from s3z._cli._options import UsageError
 from s3z._cli.cp import check_options, transfer_words
 
 if TYPE_CHECKING:
@@ -23,12 +22,11 @@ def run(context: Context) -> None:
 
     Raises:
         RefusedError: the arguments are no two sides, or deleting would be unsafe.
-        UsageError: options exclude each other.
     """
     options = context.options
-    compare = comparison(context)
     first, second = context.arguments
     target = understand_target(context, second)
+    compare = comparison(context, to_files=isinstance(target, str))
     source = understand_source(context, first, to_files=isinstance(target, str), stats=True)
     check_options(context, source, target)
     place = goal(source, target, second)
@@ -63,20 +61,14 @@ def run(context: Context) -> None:
             raise RefusedError("no object found", "not_found")
 
 
-def comparison(context: Context) -> str:
-    """How pairs of one size are compared.
-
-    Raises:
-        UsageError: more than one way was given.
-    """
+def comparison(context: Context, *, to_files: bool) -> str:
+    """How pairs of one size are compared."""
     options = context.options
-    given = [name for name in ("size_only", "exact_timestamps", "checksum") if getattr(options, name, None)]
-    if len(given) > 1:
-        one, other = (name.replace("_", "-") for name in given[:2])
-        raise UsageError(f'options "--{one}" and "--{other}" exclude each other', context.command)
-    if not given:
-        return "newer"
-    return {"size_only": "size", "exact_timestamps": "times", "checksum": options.checksum or "checksum"}[given[0]]
+    if options.size_only:
+        return "size"
+    if options.exact_timestamps and to_files:
+        return "times"
+    return options.checksum or "newer"
 
 
 def _check_delete(source: Source, target: Remote | str) -> None:
@@ -114,7 +106,7 @@ def sides(
         "kind": "tree",
         "root": root,
         "name_prefix": b"",
-        "follow": follows(context),
+        "follow": False,
         "stats": True,
         "may_be_missing": True,
         **filters,
@@ -122,45 +114,46 @@ def sides(
     return ("local", b"", root, False), tree
 
 
-def _one(context: Context, source: Source, place: tuple[str, bytes, bytes, bool]) -> None:
-    """One object or file: that one name is compared."""
+def one_side(
+    context: Context, source: Source, place: tuple[str, bytes, bytes, bool]
+) -> tuple[tuple[str, bytes, bytes, bool], dict[str, Any], bytes]:
+    """Of one object or file: its place, what of the destination is compared, and the name on both sides."""
     kind, bucket, name, exact = place
     shown = source.target.uri if isinstance(source.target, Remote) else source.target
     base = shown.rpartition("/")[2]
-    compare = comparison(context)
     if kind == "local":
         path = os.fsdecode(name)
         target = context.arguments[1]
-        if not os.path.isdir(target) and not as_directory(target) and exact:
+        if not os.path.isdir(target) and not as_directory(target):
             # A local destination is always a directory.
             path = os.path.join(target, base)
         directory, base_name = os.path.split(path)
-        place = ("local", b"", os.fsencode(directory or "."), False)
         compared: dict[str, Any] = {
             "kind": "tree",
             "root": os.fsencode(path),
-            "follow": follows(context),
+            "follow": False,
             "stats": True,
             "may_be_missing": True,
         }
-        relative = os.fsencode(base_name)
-    else:
-        key = os.fsdecode(name) + ("" if exact else base)
-        relative = base.encode()
-        prefix = key[: len(key) - len(base)] if key.endswith(base) else key
-        compared = {
-            "kind": "keys",
-            "bucket": bucket.decode(),
-            "prefix": key,
-            "exact": True,
-            "strip": len(prefix.encode()),
-        }
-        place = ("remote", bucket, key.encode() if exact else name, exact)
-        if exact:
-            relative = key.rpartition("/")[2].encode()
-            compared["strip"] = len(key.encode()) - len(relative)
+        return ("local", b"", os.fsencode(directory or "."), False), compared, os.fsencode(base_name)
+    key = os.fsdecode(name) + ("" if exact else base)
+    relative = (key.rpartition("/")[2] if exact else base).encode()
+    compared = {
+        "kind": "keys",
+        "bucket": bucket.decode(),
+        "prefix": key,
+        "exact": True,
+        "strip": len(key.encode()) - len(relative),
+    }
+    return place, compared, relative
+
+
+def _one(context: Context, source: Source, place: tuple[str, bytes, bytes, bool]) -> None:
+    """One object or file: that one name is compared."""
+    compare = comparison(context, to_files=place[0] == "local")
+    place, compared, relative = one_side(context, source, place)
     assert source.words is not None
-    words = _listed(source, relative)
+    words = listed(source, relative)
     request: dict[str, Any] = {
         **transfer_words(context, Source(words, source.target, is_many=False)),
         "operation": "sync",
@@ -176,7 +169,7 @@ def _one(context: Context, source: Source, place: tuple[str, bytes, bytes, bool]
         raise RefusedError("no object found", "not_found")
 
 
-def _listed(source: Source, relative: bytes) -> dict[str, Any]:
+def listed(source: Source, relative: bytes) -> dict[str, Any]:
     """The one source as a listing tells it: with its size and time."""
     if isinstance(source.target, Remote):
         key = source.target.key

@@ -8,7 +8,7 @@ from s3z._cli._batch import drive
 from s3z._cli._failures import RefusedError
 from s3z._cli._many import goal, understand_source, understand_target
 from s3z._cli._names import Remote
-from s3z._cli.sync import sides
+from s3z._cli.sync import listed, one_side, sides
 
 if TYPE_CHECKING:
     from s3z._cli._context import Context
@@ -24,18 +24,21 @@ def run(context: Context) -> None:
     first, second = context.arguments
     target = understand_target(context, second)
     source = understand_source(context, first, to_files=isinstance(target, str), stats=True)
-    goal(source, target, second)
-    if not source.is_many:
-        raise RefusedError("verify compares directories, prefixes and wildcards")
-    assert source.words is not None
-    place, compared = sides(context, source, target)
-    compared["may_be_missing"] = False
-    if isinstance(target, Remote):
-        compared.pop("may_be_missing")
+    place = goal(source, target, second)
+    if source.words is None:
+        raise RefusedError("no object found", "not_found")
+    words = source.words
+    if source.is_many:
+        place, compared = sides(context, source, target)
+    else:
+        place, compared, relative = one_side(context, source, place)
+        words = listed(source, relative)
+    if not isinstance(target, Remote):
+        compared["may_be_missing"] = False
     compare = "size" if options.size_only else "etag" if options.checksum else "checksum"
     request: dict[str, Any] = {
         "operation": "verify",
-        "selections": [source.words],
+        "selections": [words],
         "goal": place,
         "compared": compared,
         "compare": compare,

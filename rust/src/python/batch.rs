@@ -60,7 +60,8 @@ const OPTIONS: [&str; 35] = [
     "text_type",
     "bytes_type",
 ];
-const SELECTION: [&str; 18] = [
+const SELECTION: [&str; 19] = [
+    "all",
     "versions",
     "exact",
     "kind",
@@ -256,6 +257,7 @@ fn selection(words: Bound<'_, PyDict>) -> PyResult<Selection> {
             filter_prefix: words.get("filter_prefix")?.unwrap_or_default(),
             skips_markers: flag("markers", false)?,
             is_exact: flag("exact", false)?,
+            takes_all: flag("all", false)?,
             versions: flag("versions", false)?,
         }),
         "tree" => Selection::Tree(Tree {
@@ -288,7 +290,7 @@ fn named((relative, object, path): Named) -> Entry {
         }
         None => Place::File(convert::path(path.unwrap_or_default())),
     };
-    Entry { relative, place, size: None, modified: None }
+    Entry { relative, place, size: None, modified: None, inode: 0 }
 }
 
 #[pymethods]
@@ -350,7 +352,7 @@ impl Batch {
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let counts = &self.counts;
         let dict = PyDict::new(py);
-        let fields: [(&str, &AtomicU64); 12] = [
+        let fields: [(&str, &AtomicU64); 13] = [
             ("found", &counts.found),
             ("done", &counts.done),
             ("skipped", &counts.skipped),
@@ -358,6 +360,7 @@ impl Batch {
             ("deleted", &counts.deleted),
             ("held_back", &counts.held_back),
             ("differs", &counts.differs),
+            ("unconditional", &counts.unconditional),
             ("transferred", &counts.transferred),
             ("resumed", &counts.resumed),
             ("full_object", &counts.full_object),

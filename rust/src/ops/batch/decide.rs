@@ -95,7 +95,8 @@ mod tests {
     #[test]
     fn the_last_test_decides() {
         let at = |seconds| Some(UNIX_EPOCH + Duration::from_secs(seconds));
-        let entry = Entry { relative: b"k".into(), place: Place::File("k".into()), size: Some(5), modified: at(100) };
+        let entry =
+            Entry { relative: b"k".into(), place: Place::File("k".into()), size: Some(5), modified: at(100), inode: 0 };
         for bits in 1..8u8 {
             let tests = Tests { no_clobber: bits & 1 > 0, if_size_differs: bits & 2 > 0, if_newer: bits & 4 > 0 };
             assert_eq!(tests.decide(&entry, None), Decision::Go(Condition::Absent));

@@ -201,7 +201,7 @@ fn outcome(source: Vec<u8>, what: What) -> Outcome {
 impl Candidate {
     /// A file that is removed whatever it is by now.
     fn named(path: PathBuf) -> Self {
-        Self { name: path.into_os_string().into_vec(), size: 0, mtime: 0 }
+        Self { name: path.into_os_string().into_vec(), size: 0, mtime: 0, inode: 0 }
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Entry {
     /// As a listing or a look told; a hint.
     pub size: Option<u64>,
     pub modified: Option<SystemTime>,
+    /// Of a file that was looked at.
+    pub inode: u64,
 }
 
 /// Where something is.

@@ -54,6 +54,8 @@ pub struct Keys {
     pub skips_markers: bool,
     /// Only the key that is the prefix.
     pub is_exact: bool,
+    /// Even the key that is only the prefix of the others.
+    pub takes_all: bool,
     /// Every version, and the markers of deleted ones.
     pub versions: bool,
 }
@@ -255,11 +257,11 @@ impl Keys {
             return None;
         }
         let is_marker = size == 0 && name.ends_with(b"/");
-        if relative.is_empty() || (is_marker && self.skips_markers) {
+        if (relative.is_empty() && !self.takes_all) || (is_marker && self.skips_markers) {
             let reason = "directory_marker";
             return Some(Found::Skipped(Place::Object(object), reason));
         }
-        let entry = Entry { relative, place: Place::Object(object), size: Some(size), modified };
+        let entry = Entry { relative, place: Place::Object(object), size: Some(size), modified, inode: 0 };
         Some(Found::Entry(entry))
     }
 }

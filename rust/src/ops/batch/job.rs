@@ -101,6 +101,8 @@ pub struct Counts {
     pub held_back: AtomicU64,
     /// Names that a comparison found to differ.
     pub differs: AtomicU64,
+    /// Writes whose condition the store does not know.
+    pub unconditional: AtomicU64,
     pub transferred: AtomicU64,
     pub resumed: AtomicU64,
     pub full_object: AtomicU64,

@@ -49,11 +49,12 @@ pub(super) fn walk(tree: Tree, out: &mut Pages, stop: &Arc<AtomicBool>) {
         }
     };
     let dirs = walk.dirs();
+    let is_file = std::fs::metadata(&root).is_ok_and(|metadata| !metadata.is_dir());
     for found in walk {
         if stop.load(Relaxed) {
             return;
         }
-        let Some(found) = tree.found(found, &dirs) else { continue };
+        let Some(found) = tree.found(found, &dirs, is_file) else { continue };
         if !out.push(found) {
             return;
         }
@@ -74,7 +75,7 @@ impl Tree {
         }
     }
 
-    fn found(&self, found: WalkFound, dirs: &Arc<Dirs>) -> Option<Found> {
+    fn found(&self, found: WalkFound, dirs: &Arc<Dirs>, is_file: bool) -> Option<Found> {
         let walked = match found {
             WalkFound::Entry(walked) => walked,
             WalkFound::Failed { name, error } if name.is_empty() => return Some(Found::Broken(error)),
@@ -87,7 +88,8 @@ impl Tree {
         if walked.kind == Kind::Directory || is_own(&walked.name) || !self.keeps(&walked.name) {
             return None;
         }
-        let path = below(&self.root, &walked.name);
+        // A file is its own tree.
+        let path = if is_file { PathBuf::from(OsStr::from_bytes(&self.root)) } else { below(&self.root, &walked.name) };
         match walked.kind {
             Kind::Symlink => return Some(Found::Skipped(Place::File(path), "symlink")),
             Kind::Special => return Some(not_regular(path)),
@@ -99,10 +101,13 @@ impl Tree {
     }
 
     fn entry(&self, relative: Vec<u8>, path: PathBuf, walked: &Walked, dirs: &Arc<Dirs>) -> Option<Found> {
-        let mut entry = Entry { relative, place: Place::File(path), size: None, modified: None };
+        let mut entry = Entry { relative, place: Place::File(path), size: None, modified: None, inode: 0 };
         if self.stats {
             match dirs.stat(walked) {
-                Ok(stat) => (entry.size, entry.modified) = (Some(stat.st_size as u64), modified(&stat)),
+                Ok(stat) => {
+                    (entry.size, entry.modified) = (Some(stat.st_size as u64), modified(&stat));
+                    entry.inode = stat.st_ino;
+                }
                 Err(error) => {
                     let Place::File(path) = entry.place else { return None };
                     return Some(failed(path, error, None));
@@ -212,7 +217,13 @@ fn one(
         }
         Ok(stat) => {
             let told = (stats.then_some(stat.st_size as u64), if stats { modified(&stat) } else { None });
-            Found::Entry(Entry { relative, place: Place::File(path), size: told.0, modified: told.1 })
+            Found::Entry(Entry {
+                relative,
+                place: Place::File(path),
+                size: told.0,
+                modified: told.1,
+                inode: stat.st_ino,
+            })
         }
     };
     out.push(found)

@@ -38,7 +38,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn entry(name: &str) -> Entry {
-        Entry { relative: name.into(), place: Place::File(name.into()), size: None, modified: None }
+        Entry { relative: name.into(), place: Place::File(name.into()), size: None, modified: None, inode: 0 }
     }
 
     fn all(names: &[&str]) -> (Vec<String>, Vec<String>) {

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -67,6 +68,7 @@ pub async fn upload(
     let stored = match commit::put(&engine.client, put(), &conditions).await {
         // A store without conditional writes: the look before has decided (cli.md 2.7).
         Err(error) if error.status() == Some(501) && !conditions.is_empty() => {
+            job.counts.unconditional.fetch_add(1, Relaxed);
             commit::put(&engine.client, put(), &[]).await?
         }
         outcome => outcome?,

@@ -25,6 +25,7 @@ pub struct Candidate {
     /// Size and mtime in nanoseconds when it was listed.
     pub size: u64,
     pub mtime: i128,
+    pub inode: u64,
 }
 
 impl Spill {
@@ -57,6 +58,7 @@ impl Spill {
             name,
             &entry.size.unwrap_or_default().to_le_bytes(),
             &nanoseconds(entry.modified).to_le_bytes(),
+            &entry.inode.to_le_bytes(),
         ];
         for field in row {
             self.file.write_all(field).map_err(|cause| Error::local(&self.directory, cause))?;
@@ -87,7 +89,7 @@ impl Candidate {
     /// Whether a file is still what it was when it was listed (#93).
     pub fn is_still(&self, stat: &rustix::fs::Stat) -> bool {
         let now = super::local::modified(stat);
-        stat.st_size as u64 == self.size && nanoseconds(now) == self.mtime
+        stat.st_ino == self.inode && stat.st_size as u64 == self.size && nanoseconds(now) == self.mtime
     }
 }
 
@@ -113,10 +115,16 @@ impl Candidates {
         self.file.read_exact(&mut len)?;
         let mut name = vec![0; u32::from_le_bytes(len) as usize];
         self.file.read_exact(&mut name)?;
-        let (mut size, mut mtime) = ([0; 8], [0; 16]);
+        let (mut size, mut mtime, mut inode) = ([0; 8], [0; 16], [0; 8]);
         self.file.read_exact(&mut size)?;
         self.file.read_exact(&mut mtime)?;
-        Ok(Candidate { name, size: u64::from_le_bytes(size), mtime: i128::from_le_bytes(mtime) })
+        self.file.read_exact(&mut inode)?;
+        Ok(Candidate {
+            name,
+            size: u64::from_le_bytes(size),
+            mtime: i128::from_le_bytes(mtime),
+            inode: u64::from_le_bytes(inode),
+        })
     }
 }
 
@@ -132,7 +140,9 @@ mod tests {
         for name in &names {
             let path = PathBuf::from(<std::ffi::OsStr as OsStrExt>::from_bytes(name));
             let modified = Some(UNIX_EPOCH + Duration::new(7, 9));
-            spill.push(&Entry { relative: Vec::new(), place: Place::File(path), size: Some(3), modified }).unwrap();
+            spill
+                .push(&Entry { relative: Vec::new(), place: Place::File(path), size: Some(3), modified, inode: 5 })
+                .unwrap();
         }
         assert_eq!(spill.count(), 3);
         let back: Vec<Candidate> = spill.read().unwrap().collect::<Result<_>>().unwrap();

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::copy;
@@ -53,13 +54,16 @@ fn named(entry: &Entry, error: Error) -> Error {
                 && matches!(error.code(), None | Some("NoSuchKey" | "NotFound" | "404"))
                 && error.key().is_none_or(|key| key == object.key)
         }
-        Place::File(_) => false,
+        Place::File(path) => {
+            error.errno() == Some(rustix::io::Errno::NOENT.raw_os_error()) && error.path() == Some(path)
+        }
     };
     if !is_missing {
         return error;
     }
     let shown = crate::error::escape(&String::from_utf8_lossy(&entry.place.shown()), 4096);
-    error.saying(format!("given object \"{shown}\" not found"))
+    let text = format!("given object \"{shown}\" not found");
+    if matches!(entry.place, Place::File(_)) { Error::new(ErrorKind::NotFound, text) } else { error.saying(text) }
 }
 
 async fn one(job: &Job, entry: &Entry, spot: &Spot, given: Option<Condition>, told: &mut Told) -> Result<What> {
@@ -304,6 +308,7 @@ async fn send(job: &Job, path: &Path, target: &ObjectRef, condition: &Condition)
     let report = match outcome {
         // A store without conditional writes: the look before has decided (cli.md 2.7).
         Err(error) if error.status() == Some(501) && !request.conditions.is_empty() => {
+            job.counts.unconditional.fetch_add(1, Relaxed);
             request.conditions.clear();
             upload(&job.destination, &request, Progress::of(&job.progress), &job.cancel).await?
         }
