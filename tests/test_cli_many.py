@@ -8,7 +8,20 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
-from support.planted import bound_by_modes, failed, fill, keys, kinds, named, objects, places, plant, reasons, tally, tree
+from support.planted import (
+    bound_by_modes,
+    failed,
+    fill,
+    keys,
+    kinds,
+    named,
+    objects,
+    places,
+    plant,
+    reasons,
+    tally,
+    tree,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

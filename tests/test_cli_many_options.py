@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.command import Outcome
 from support.data import GIB, MIB, is_pattern, pattern
-from support.servers import FakeS3
 from support.planted import failed, fill, keys, kinds, objects, places, plant, read, reasons, tally, tree
+from support.servers import FakeS3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,8 +11,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.command import Outcome
 from support.data import MIB, pattern, remove_leftovers
+from support.planted import (
+    bound_by_modes,
+    failed,
+    fill,
+    keys,
+    kinds,
+    objects,
+    places,
+    plant,
+    read,
+    reasons,
+    tally,
+    tree,
+)
 from support.servers import FakeS3
-from support.planted import bound_by_modes, failed, fill, keys, kinds, objects, places, plant, read, reasons, tally, tree
 
 if TYPE_CHECKING:
     import subprocess

@@ -36,7 +36,6 @@ class TransferSettings(TypedDict, total=False):
     max_concurrency: int | None
     max_requests: int | None
     memory_limit: int | None
-    max_bandwidth: int | None
     max_attempts: int | None
     connect_timeout: float | None
     read_timeout: float | None
@@ -326,9 +325,6 @@ def complete_upload(
     count: int | None,
     conditions: list[tuple[str, str]],
 ) -> TransferReport: ...
-def presign(client: Client, bucket: str, key: str, seconds: int, version_id: str | None = None) -> str:
-    """A URL that fetches the object without keys, for so many seconds. Makes no request."""
-
 def abort_upload(client: Client, upload: tuple[str, str, str]) -> None: ...
 def upload_part_size(size: int, part_size: int | None = None) -> int: ...
 def left_uploads(client: Client) -> list[tuple[str, str, str, float]]: ...

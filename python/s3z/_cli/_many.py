@@ -1,7 +1,7 @@
 """What the arguments of `cp`, `mv`, `sync`, `verify` and `rm` select, and where that goes, in the words of the core."""
 
 # names are bytes here, and pathlib would cost start-up time
-# ruff: noqa: PTH112, PTH116
+# ruff: noqa: PTH112, PTH114, PTH116
 from __future__ import annotations
 
 import os
@@ -197,7 +197,7 @@ def names_of(path: str, *, null: bool) -> list[str]:
         OSError: the file cannot be read.
     """
     if path == "-":
-        with open(0, "rb", closefd=False) as stdin:  # noqa: PTH123
+        with open(0, "rb", closefd=False) as stdin:
             data = stdin.read()
     else:
         with open(path, "rb") as file:  # noqa: PTH123

@@ -28,7 +28,7 @@ def run(context: Context) -> None:
     """
     first, second = context.arguments
     if "-" in (first, second):
-        _standard_streams(context, first, second)
+        _standard_streams(context, first)
         return
     target = understand_target(context, second)
     bad: list[tuple[str, str]] = []
@@ -51,7 +51,7 @@ def run(context: Context) -> None:
         raise RefusedError("no object found", "not_found")
 
 
-def _standard_streams(context: Context, first: str, second: str) -> None:
+def _standard_streams(context: Context, first: str) -> None:
     options = context.options
     if context.command == "mv":
         raise RefusedError("mv cannot move standard input or output")

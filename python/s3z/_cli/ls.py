@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from s3z._cli._context import Context
 
     #: full name, shown name, whether it is a prefix, size, ETag, time, storage class
-    Row = tuple[str, str, bool, int, str | None, float | None, str | None]
+    Plain = tuple[str, str, bool, int, str | None, float | None, str | None]
 
 _MANY = 1000
 
@@ -77,6 +77,10 @@ class Version(NamedTuple):
     storage_class: str | None
     version_id: str | None
     is_marker: bool
+
+
+if TYPE_CHECKING:
+    Row = Plain | Version
 
 
 def _level(context: Context, target: Remote) -> tuple[Remote, bool]:

@@ -1,7 +1,7 @@
 """`s3z rm`: objects in batches, or local files; every name has its own outcome."""
 
 # names are bytes here, and pathlib would cost start-up time
-# ruff: noqa: PTH112
+# ruff: noqa: PTH114
 from __future__ import annotations
 
 import os

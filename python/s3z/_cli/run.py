@@ -169,5 +169,3 @@ def _understand(text: str) -> Parsed:
     if "-" in arguments:
         raise UsageError('"-" cannot stand in a line of run', parsed.command)
     return parsed
-
-

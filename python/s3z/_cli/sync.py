@@ -1,7 +1,7 @@
 """`s3z sync`: make the destination hold what the source holds, one way; nothing is deleted unless all went well."""
 
 # names are bytes here, and pathlib would cost start-up time
-# ruff: noqa: PTH110, PTH111, PTH112, PTH118
+# ruff: noqa: PTH111, PTH112, PTH118
 from __future__ import annotations
 
 import os
@@ -182,4 +182,3 @@ def listed(source: Source, relative: bytes) -> dict[str, Any]:
             "strip": strip,
         }
     return {"kind": "tree", "root": os.fsencode(source.target), "name_prefix": b"", "stats": True, "follow": True}
-

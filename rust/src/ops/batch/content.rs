@@ -142,7 +142,7 @@ fn read(path: &PathBuf, mut each: impl FnMut(&[u8])) -> Result<()> {
 
 /// What is computed over a file.
 enum Summing {
-    Crcs(RunningCrcs),
+    Crcs(Box<RunningCrcs>),
     Sha(ShaHasher),
     Md5(Md5),
     Parts { kind: Kind, ends: Vec<u64>, at: u64, running: Hasher, done: Vec<Digest> },
@@ -152,7 +152,7 @@ impl Summing {
     fn of(known: &Known) -> Self {
         match known {
             Known::Whole(value) => match value.kind() {
-                Kind::Crc(algorithm) => Self::Crcs(RunningCrcs::only(algorithm)),
+                Kind::Crc(algorithm) => Self::Crcs(Box::new(RunningCrcs::only(algorithm))),
                 Kind::Sha(sha) => Self::Sha(ShaHasher::new(sha)),
             },
             Known::Md5(_) => Self::Md5(Md5::new()),

@@ -120,7 +120,7 @@ impl Tree {
 
 /// The mtime of a file; one that no clock can tell is none.
 pub(super) fn modified(stat: &Stat) -> Option<SystemTime> {
-    let nanoseconds = Duration::from_nanos(u64::try_from(stat.st_mtime_nsec).ok()?);
+    let nanoseconds = Duration::from_nanos(stat.st_mtime_nsec);
     match u64::try_from(stat.st_mtime) {
         Ok(seconds) => UNIX_EPOCH.checked_add(Duration::from_secs(seconds) + nanoseconds),
         Err(_) => {

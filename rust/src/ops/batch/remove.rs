@@ -23,12 +23,7 @@ pub struct Known {
 
 impl Known {
     pub fn of(stat: &Stat) -> Self {
-        Self {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            size: stat.st_size,
-            mtime: (stat.st_mtime, u64::try_from(stat.st_mtime_nsec).unwrap_or_default()),
-        }
+        Self { device: stat.st_dev, inode: stat.st_ino, size: stat.st_size, mtime: (stat.st_mtime, stat.st_mtime_nsec) }
     }
 }
 
