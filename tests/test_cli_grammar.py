@@ -97,7 +97,7 @@ def test_show_progress_takes_a_value_only_with_an_equals_sign():
 
 def test_the_same_letter_means_what_the_command_says():
     assert parse(["ls", "-s"]).options.storage_class is True
-    assert cp("-s").options.if_size_differ is True
+    assert cp("-s").if_size_differ is True
 
 
 @pytest.mark.parametrize("token", ["--part", "--no-verif", "--jso", "--p", "--p=5", "-x", "--", "---json"])

@@ -24,6 +24,7 @@ pub struct Progress {
     unfinished: Mutex<Option<String>>,
     /// The counters of the whole that this is one object of.
     whole: Option<Arc<Progress>>,
+    adds_total: bool,
 }
 
 /// What `Progress` said at one moment.
@@ -47,6 +48,7 @@ impl Default for Progress {
             kept: AtomicU64::new(0),
             unfinished: Mutex::default(),
             whole: None,
+            adds_total: false,
         }
     }
 }
@@ -57,8 +59,16 @@ impl Progress {
         Arc::new(Self { whole: Some(whole.clone()), ..Self::default() })
     }
 
+    /// The same of one whose size no listing told: it counts for the whole once it is known.
+    pub fn of_unlisted(whole: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Self { whole: Some(whole.clone()), adds_total: true, ..Self::default() })
+    }
+
     pub fn set_total(&self, bytes: u64) {
-        self.total.store(bytes, Relaxed);
+        let before = self.total.swap(bytes, Relaxed);
+        if let Some(whole) = self.whole.as_ref().filter(|_| self.adds_total && before == UNKNOWN) {
+            whole.add_total(bytes);
+        }
     }
 
     /// So many more bytes are to come of the whole.

@@ -130,6 +130,7 @@ def _local(context: Context, path: str, *, stats: bool) -> Source:
         from s3z._cli._options import UsageError
 
         raise UsageError('option "--version-id" needs a remote source', context.command)
+    stats = stats or getattr(context.options, "manifest", None) is not None
     words: dict[str, Any] = {"follow": follows(context), "stats": stats, **_filters(context)}
     if not raw and has_wildcard(path):
         return Source({"kind": "matches", "pattern": os.fsencode(path), **words}, path, is_many=True)

@@ -229,6 +229,7 @@ CP = (
     Option("if-source-newer", "skip what is not newer than what is there", short="u"),
     _VERSION,
     *_FILES_FROM,
+    Option("manifest", "note what is done; skip what is noted and unchanged", "FILE", convert=not_empty),
 )
 SYNC = (
     *_TRANSFER,
@@ -239,6 +240,7 @@ SYNC = (
            convert=choice("checksum", "etag"), bare="checksum"),
     Option("max-delete", "delete nothing if there is more than this to delete", "N", convert=natural),
     Option("force", "with --delete: a source may select nothing"),
+    Option("manifest", "note what is done; skip what is noted and unchanged", "FILE", convert=not_empty),
     Option("exit-on-error", "the first error stops everything"),
 )  # fmt: skip
 RM = (

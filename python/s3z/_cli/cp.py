@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from s3z._cli import pipe
@@ -55,8 +56,8 @@ def _standard_streams(context: Context, first: str) -> None:
     options = context.options
     if context.command == "mv":
         raise RefusedError("mv cannot move standard input or output")
-    if options.files_from is not None:
-        raise UsageError('option "--files-from" does not go with "-"', "cp")
+    if options.files_from is not None or options.manifest is not None:
+        raise UsageError('options "--files-from" and "--manifest" do not go with "-"', "cp")
     if first == "-":
         pipe.run(context)
         return
@@ -67,8 +68,6 @@ def _standard_streams(context: Context, first: str) -> None:
 
 def _name(context: Context, source: Source, place: tuple[str, bytes, bytes, bool]) -> None:
     """What errors of the whole name: the resolved arguments where there is one object."""
-    import os
-
     kind, bucket, name, exact = place
     if source.is_many:
         return
@@ -140,5 +139,8 @@ def transfer_words(context: Context, source: Source) -> dict[str, Any]:
         "dry_run": context.dry_run,
         "copies_on_server": context.is_one_store,
         "workers": context.workers,
+        "manifest": None if options.manifest is None else os.fsencode(options.manifest),
+        # What was asked for, where the same source means the same destination.
+        "job": "\0".join([context.command, *context.arguments]).encode("utf-8", "surrogateescape"),
         **object_words(context),
     }

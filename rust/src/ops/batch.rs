@@ -19,6 +19,7 @@ mod feed;
 mod goal;
 mod job;
 mod local;
+mod manifest;
 mod order;
 mod remove;
 mod render;
@@ -29,6 +30,7 @@ mod spill;
 mod sync;
 mod transfer;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -51,6 +53,7 @@ use delete::Deleter;
 use feed::Feed;
 use goal::{Beneath, Namer};
 use job::Job;
+use manifest::Manifest;
 use order::Held;
 use run::{Intake, Run};
 use spill::Spill;
@@ -84,6 +87,8 @@ pub struct TransferRequest {
     pub how: How,
     pub copies_on_server: bool,
     pub workers: Option<usize>,
+    /// A file that notes what is done, and what the job is called there.
+    pub manifest: Option<(PathBuf, Vec<u8>)>,
 }
 
 #[derive(Debug, Clone)]
@@ -168,12 +173,20 @@ impl Work {
         }
     }
 
-    fn job(&self, request: &TransferRequest) -> Arc<Job> {
+    async fn job(&self, request: &TransferRequest) -> Result<Arc<Job>> {
+        let writes = !request.how.dry_run;
+        let manifest = match request.manifest.clone() {
+            Some((path, job)) => {
+                let open = move || Manifest::open(&path, &job, writes);
+                Some(self.source.lanes.pick().call(open).await?)
+            }
+            None => None,
+        };
         let beneath = match &request.goal {
             Goal::Local { path, is_exact: false } => Some(Arc::new(Beneath::new(path.clone()))),
             _ => None,
         };
-        Arc::new(Job {
+        Ok(Arc::new(Job {
             operation: request.operation,
             source: self.source.clone(),
             destination: self.destination.clone(),
@@ -184,12 +197,13 @@ impl Work {
             progress: self.progress.clone(),
             cancel: self.cancel.clone(),
             counts: self.counts.clone(),
+            manifest,
             mode: crate::transfer::temp_file::new_mode(),
-        })
+        }))
     }
 
     async fn transfer(self, request: TransferRequest) -> Result<()> {
-        let job = self.job(&request);
+        let job = self.job(&request).await?;
         let to_files = matches!(request.goal, Goal::Local { is_exact: false, .. });
         let from_listing = matches!(request.selections.as_slice(), [Selection::Keys(_)]);
         let held = (to_files && from_listing && !request.flattens).then(Held::default);
@@ -206,7 +220,7 @@ impl Work {
     }
 
     async fn verify(self, request: TransferRequest, sync: &SyncRequest, both: bool) -> Result<()> {
-        let job = self.job(&request);
+        let job = self.job(&request).await?;
         let theirs = Feed::start(&self.destination, vec![sync.compared.clone()])?;
         let ours = Feed::start(&self.source, request.selections)?;
         let mut join = Join::new(ours, theirs, sync.compare, false, None);
@@ -216,7 +230,7 @@ impl Work {
     }
 
     async fn sync(self, request: TransferRequest, sync: SyncRequest) -> Result<()> {
-        let job = self.job(&request);
+        let job = self.job(&request).await?;
         let (to_files, bucket) = match &request.goal {
             Goal::Local { .. } => (true, None),
             Goal::Remote { bucket, .. } => (false, Some(bucket.clone())),

@@ -23,7 +23,9 @@ use crate::progress::{Cancel, Progress};
 /// Outcomes of one call.
 const ROW: usize = 1000;
 
-const OPTIONS: [&str; 35] = [
+const OPTIONS: [&str; 37] = [
+    "manifest",
+    "job",
     "download",
     "one_way",
     "operation",
@@ -166,6 +168,10 @@ fn understood(py: Python<'_>, options: &Options<'_>) -> PyResult<Request> {
         how: how(py, options, dry_run)?,
         copies_on_server: options.get("copies_on_server")?.unwrap_or(true),
         workers: options.number("workers")?,
+        manifest: match options.get::<Vec<u8>>("manifest")? {
+            Some(path) => Some((convert::path(path), options.get("job")?.unwrap_or_default())),
+            None => None,
+        },
     };
     if !matches!(operation.as_str(), "sync" | "verify") {
         return Ok(Request::Transfer(transfer));

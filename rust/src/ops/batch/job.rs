@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use super::decide::Tests;
 use super::entry::{Outcome, What};
 use super::goal::{Beneath, Namer};
+use super::manifest::Manifest;
 use crate::checksum::Kind;
 use crate::config::DirectIo;
 use crate::ops::engine::Engine;
@@ -86,6 +87,8 @@ pub struct Job {
     pub progress: Arc<Progress>,
     pub cancel: Cancel,
     pub counts: Arc<Counts>,
+    /// What earlier runs of this job have done.
+    pub manifest: Option<Arc<Manifest>>,
     /// Permission bits of new files.
     pub mode: rustix::fs::Mode,
 }

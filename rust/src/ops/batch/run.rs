@@ -64,7 +64,7 @@ impl Intake {
                 job.counts.found.fetch_add(1, Relaxed);
                 Some(match found {
                     Found::Entry(entry) => {
-                        job.progress.add_total(entry.size.unwrap_or(0));
+                        entry.size.into_iter().for_each(|size| job.progress.add_total(size));
                         match held {
                             Some(held) => Step::Work(settled(job, held.next(Some(entry)))),
                             None => Step::Work(vec![Work::Entry(entry, None)]),

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -41,6 +42,7 @@ pub async fn upload(
     path: &Path,
     target: &ObjectRef,
     condition: &Condition,
+    progress: Arc<Progress>,
 ) -> Result<Option<TransferReport>> {
     let started = Instant::now();
     let engine = &job.destination;
@@ -56,7 +58,7 @@ pub async fn upload(
     let len = bytes.len() as u64;
     let mut headers = job.how.headers.clone();
     headers.extend(content_type.map(|value| ("content-type".to_owned(), value)));
-    let progress = Progress::of(&job.progress);
+    progress.set_total(len);
     let put = || PutRequest {
         object: target.clone(),
         payload: Payload::bytes(bytes.clone()),
@@ -75,7 +77,7 @@ pub async fn upload(
     };
     let (path, removes) = (path.to_owned(), job.operation == Operation::Move);
     lane.call(move || finish(&path, known, removes)).await?;
-    job.progress.add_durable(len);
+    progress.add_durable(len);
     let verified = verified(&engine.client, digest, &stored, 1, false);
     Ok(Some(TransferReport {
         bytes: len,

@@ -199,7 +199,7 @@ impl Join {
                 None => return vec![Work::Compare(ours, theirs, self.compare)],
             }
         }
-        job.progress.add_total(ours.size.unwrap_or(0));
+        ours.size.into_iter().for_each(|size| job.progress.add_total(size));
         match &mut self.held {
             Some(held) => settled(job, held.next(Some(ours))),
             None => vec![Work::Entry(ours, Some(Condition::None))],

@@ -26,19 +26,64 @@ const LOOK: usize = 512;
 const COLD: [&str; 2] = ["GLACIER", "DEEP_ARCHIVE"];
 
 /// Carries out one entry; what became of it is the outcome, whatever that is.
-pub async fn transfer(job: Arc<Job>, entry: Entry, given: Option<Condition>) -> Outcome {
+pub async fn transfer(job: Arc<Job>, mut entry: Entry, given: Option<Condition>) -> Outcome {
     let spot = match job.namer.place(&entry) {
         Ok(spot) => spot,
         Err((shown, error, kind)) => return outcome(&job, &entry, Some(shown), What::Failed(error, kind)),
     };
     let shown = spot.shown();
+    if let Some(manifest) = &job.manifest {
+        match known(&job, &mut entry).await {
+            Ok(()) if manifest.has(&entry, &shown) => {
+                return outcome(&job, &entry, Some(shown), What::Skipped("manifest"));
+            }
+            Ok(()) => {}
+            Err(error) => return outcome(&job, &entry, Some(shown), What::Failed(named(&entry, error), None)),
+        }
+    }
     let mut told = Told::default();
     let what = match one(&job, &entry, &spot, given, &mut told).await {
         Ok(what) => what,
         Err(error) => What::Failed(named(&entry, error), None),
     };
     let object = matches!(what, What::Done(_) | What::Dry).then_some(told);
-    Outcome { object, ..outcome(&job, &entry, Some(shown), what) }
+    let outcome = Outcome { object, ..outcome(&job, &entry, Some(shown), what) };
+    noted(&job, entry, outcome).await
+}
+
+/// Makes sure that the state of the source is known, for the manifest.
+async fn known(job: &Job, entry: &mut Entry) -> Result<()> {
+    match &mut entry.place {
+        Place::Object(object) if object.etag.is_none() => {
+            let head = job.source.client.head_object(&reference(object)?, None).await?;
+            object.etag = head.identity.etag;
+            (entry.size, entry.modified) = (Some(head.identity.size), head.identity.last_modified);
+        }
+        Place::File(_) if entry.size.is_none() || entry.modified.is_none() => {
+            (entry.size, entry.modified) = facts(job, entry).await?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The outcome, once the manifest holds it.
+async fn noted(job: &Job, entry: Entry, mut outcome: Outcome) -> Outcome {
+    let Some(manifest) = job.manifest.clone() else { return outcome };
+    if !matches!(outcome.what, What::Done(_) | What::Failed(..)) {
+        return outcome;
+    }
+    let work = move || {
+        let written = manifest.note(&entry, &outcome);
+        if let Err(error) = written {
+            outcome.what = What::Failed(error, None);
+        }
+        Ok(outcome)
+    };
+    match job.source.lanes.pick().call(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => super::entry::Failure::of(Vec::new(), error).into(),
+    }
 }
 
 fn outcome(job: &Job, entry: &Entry, destination: Option<Vec<u8>>, what: What) -> Outcome {
@@ -222,7 +267,7 @@ async fn go(job: &Job, entry: &Entry, spot: &Spot, condition: Condition, told: &
             told.storage_class = report.storage_class.clone().or(told.storage_class.take());
             report
         }
-        (Place::File(path), Spot::Object(target)) => send(job, path, target, &condition).await?,
+        (Place::File(path), Spot::Object(target)) => send(job, (path, entry.size), target, &condition).await?,
         (Place::File(_), _) => return Err(Error::config("local->local copy operations are not permitted")),
     };
     told.size = Some(report.bytes);
@@ -266,7 +311,8 @@ async fn fetch(
         ..DownloadRequest::new(source, "")
     };
     let request = placed(job, spot, request).await?;
-    download(&job.source, &request, Progress::of(&job.progress), &job.cancel).await
+    let progress = if size.is_some() { Progress::of(&job.progress) } else { Progress::of_unlisted(&job.progress) };
+    download(&job.source, &request, progress, &job.cancel).await
 }
 
 /// The same with its place, whose directory is made and held open.
@@ -283,10 +329,19 @@ async fn placed(job: &Job, spot: &Spot, mut request: DownloadRequest) -> Result<
     Ok(request)
 }
 
-async fn send(job: &Job, path: &Path, target: &ObjectRef, condition: &Condition) -> Result<TransferReport> {
+async fn send(
+    job: &Job,
+    (path, size): (&Path, Option<u64>),
+    target: &ObjectRef,
+    condition: &Condition,
+) -> Result<TransferReport> {
+    let progress = || match size {
+        Some(_) => Progress::of(&job.progress),
+        None => Progress::of_unlisted(&job.progress),
+    };
     let is_plain = job.how.part_size.is_none() && job.how.max_concurrency.is_none() && !job.how.resume_uploads;
     if is_plain {
-        let small = small_upload::upload(job, path, target, condition);
+        let small = small_upload::upload(job, path, target, condition, progress());
         if let Some(report) = unless_cancelled(&job.cancel, small).await? {
             return Ok(report);
         }
@@ -304,13 +359,13 @@ async fn send(job: &Job, path: &Path, target: &ObjectRef, condition: &Condition)
     };
     let watch = if job.operation == Operation::Move { Some(remove::watch(job, path).await?) } else { None };
     let started = Instant::now();
-    let outcome = upload(&job.destination, &request, Progress::of(&job.progress), &job.cancel).await;
+    let outcome = upload(&job.destination, &request, progress(), &job.cancel).await;
     let report = match outcome {
         // A store without conditional writes: the look before has decided (cli.md 2.7).
         Err(error) if error.status() == Some(501) && !request.conditions.is_empty() => {
             job.counts.unconditional.fetch_add(1, Relaxed);
             request.conditions.clear();
-            upload(&job.destination, &request, Progress::of(&job.progress), &job.cancel).await?
+            upload(&job.destination, &request, progress(), &job.cancel).await?
         }
         outcome => outcome?,
     };
