@@ -317,11 +317,18 @@ class TestClassesAndVersions:
         assert tally(outcome)["objects"]["done"] == 2
         assert set(tree(tmp_path / "out")) | keys(fake_s3, "c") == {"GLACIER_IR", "STANDARD_IA"}
         assert not fake_s3.log(operation="GetObject", key="cold/GLACIER")
+        frozen = {"type": "respond", "status": 403, "code": "InvalidObjectState"}
+        fake_s3.rule(frozen, operation="GetObject", key="cold/GLACIER")
+        fake_s3.rule(frozen, operation="CopyObject", key="GLACIER")
         (line, *_) = failed(cold("cp", "s3://b/cold/GLACIER", destination, status=1))
         assert 'object "s3://b/cold/GLACIER" is on Glacier storage' in line
 
     @pytest.mark.parametrize("source", ["s3://b/cold/*", "s3://b/cold/GLACIER"])
-    def test_cold_objects_are_skipped_or_tried(self, cold: Command, tmp_path: Path, source: str) -> None:
+    def test_cold_objects_are_skipped_or_tried(
+        self, cold: Command, fake_s3: FakeS3, tmp_path: Path, source: str
+    ) -> None:
+        frozen = {"type": "respond", "status": 403, "code": "InvalidObjectState"}
+        fake_s3.rule(frozen, operation="GetObject", key="cold/GLACIER", times=1 if source.endswith("GLACIER") else 0)
         outcome = cold("--json", "cp", "--ignore-glacier-warnings", source, "out/")
         assert reasons(outcome)["s3://b/cold/GLACIER"] == "glacier"
         assert tally(outcome)["objects"]["failed"] == 0

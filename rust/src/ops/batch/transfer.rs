@@ -44,6 +44,7 @@ pub async fn transfer(job: Arc<Job>, mut entry: Entry, given: Option<Condition>)
     let mut told = Told::default();
     let what = match one(&job, &entry, &spot, given, &mut told).await {
         Ok(what) => what,
+        Err(error) if error.code() == Some("InvalidObjectState") => cold(&job, &entry),
         Err(error) => What::Failed(named(&entry, error), None),
     };
     let object = matches!(what, What::Done(_) | What::Dry).then_some(told);
@@ -146,12 +147,17 @@ fn check(job: &Job, entry: &Entry, spot: &Spot) -> Option<What> {
     match job.how.glacier {
         _ if !is_cold => None,
         Glacier::Try => None,
-        Glacier::Skip => Some(What::Skipped("glacier")),
-        Glacier::Error => {
-            let text = format!("object \"s3://{}/{}\" is on Glacier storage", object.bucket, object.key);
-            Some(What::Failed(Error::new(ErrorKind::Service, text), Some("glacier")))
-        }
+        _ => Some(cold(job, entry)),
     }
+}
+
+/// An object in cold storage.
+fn cold(job: &Job, entry: &Entry) -> What {
+    if job.how.glacier == Glacier::Skip {
+        return What::Skipped("glacier");
+    }
+    let shown = crate::error::escape(&String::from_utf8_lossy(&entry.place.shown()), 4096);
+    What::Failed(Error::new(ErrorKind::Service, format!("object \"{shown}\" is on Glacier storage")), Some("glacier"))
 }
 
 fn tell(entry: &Entry, spot: &Spot, told: &mut Told) {
