@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from s3z._cli._options import COMMANDS, GLOBAL, Option
+from s3z._cli._option import Option
+from s3z._cli._options import COMMANDS, GLOBAL
 
 _INTRODUCTION = """\
 s3z: a fast and careful S3 client

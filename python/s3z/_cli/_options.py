@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from s3z._cli._option import Option
 from s3z._cli._values import (
     age,
     byte_range,
@@ -27,8 +28,6 @@ from s3z._cli._values import (
 from s3z._units import auto_or_count, parse_count, parse_rate, parse_size, positive_duration
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 
 class UsageError(Exception):
@@ -42,58 +41,6 @@ class UsageError(Exception):
     def __init__(self, message: str, command: str = "s3z") -> None:
         super().__init__(message)
         self.command = command
-
-
-class Option:
-    """One option.
-
-    Args:
-        name: its long name, without dashes.
-        help: one line, lower case.
-        value: what its value is called; None makes it a switch.
-        short: its one-letter name.
-        aliases: other long names.
-        convert: makes the value of text, raising ValueError.
-        bare: text meant by the option without `=`, for those whose value only comes with `=`.
-        repeat: whether several add up.
-        stands_for: a switch that is another option with a fixed value.
-        hidden: whether the help says nothing of it.
-    """
-
-    __slots__ = ("aliases", "bare", "convert", "help", "hidden", "name", "repeat", "short", "stands_for", "value")
-
-    def __init__(
-        self,
-        name: str,
-        help: str,
-        value: str | None = None,
-        *,
-        short: str | None = None,
-        aliases: tuple[str, ...] = (),
-        convert: Callable[[str], object] = str,
-        bare: str | None = None,
-        repeat: bool = False,
-        stands_for: tuple[str, str] | None = None,
-        hidden: bool = False,
-    ) -> None:
-        self.name, self.help, self.value, self.short, self.aliases = name, help, value, short, aliases
-        self.convert, self.bare, self.repeat, self.stands_for = convert, bare, repeat, stands_for
-        self.hidden = hidden
-
-    @property
-    def takes_value(self) -> bool:
-        """Whether a value follows, as the next token if not after `=`."""
-        return self.value is not None and self.bare is None
-
-    @property
-    def dest(self) -> str:
-        """Its name as an attribute."""
-        return self.name.replace("-", "_")
-
-    def spellings(self) -> Iterator[str]:
-        """Every long name it is known by."""
-        yield self.name
-        yield from self.aliases
 
 
 _PROGRESS = choice("auto", "always", "never")

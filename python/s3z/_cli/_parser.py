@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from s3z._cli._options import COMMANDS, EXCLUDING, GLOBAL, MANY, Option, UsageError
+from s3z._cli._option import Option
+from s3z._cli._options import COMMANDS, EXCLUDING, GLOBAL, MANY, UsageError
 from s3z._escape import shown_uri
 
 TYPE_CHECKING = False

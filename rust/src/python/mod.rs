@@ -5,6 +5,7 @@
 mod archive;
 mod arrow;
 mod batch;
+mod batch_request;
 mod client;
 mod convert;
 mod credentials;

@@ -14,9 +14,11 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-use super::entry::{Entry, Outcome, Place, What};
+use super::entry::{Entry, Failure, Outcome, Place, What};
+use super::job::Job;
 use super::render::Record;
 use super::spill::nanoseconds;
+use super::transfer::{facts, reference};
 use crate::error::{Error, Result};
 
 #[derive(Debug)]
@@ -89,6 +91,41 @@ impl Manifest {
         let line = record.end() + "\n";
         let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         file.write_all(line.as_bytes()).map_err(|cause| Error::local(&self.path, cause))
+    }
+}
+
+/// Makes sure that the state of the source is known, for the manifest.
+pub async fn know(job: &Job, entry: &mut Entry) -> Result<()> {
+    match &mut entry.place {
+        Place::Object(object) if object.etag.is_none() => {
+            let head = job.source.client.head_object(&reference(object)?, None).await?;
+            object.etag = head.identity.etag;
+            (entry.size, entry.modified) = (Some(head.identity.size), head.identity.last_modified);
+        }
+        Place::File(_) if entry.size.is_none() || entry.modified.is_none() => {
+            (entry.size, entry.modified) = facts(job, entry).await?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The outcome, once the manifest holds it.
+pub async fn noted(job: &Job, entry: Entry, mut outcome: Outcome) -> Outcome {
+    let Some(manifest) = job.manifest.clone() else { return outcome };
+    if !matches!(outcome.what, What::Done(_) | What::Failed(..)) {
+        return outcome;
+    }
+    let work = move || {
+        let written = manifest.note(&entry, &outcome);
+        if let Err(error) = written {
+            outcome.what = What::Failed(error, None);
+        }
+        Ok(outcome)
+    };
+    match job.source.lanes.pick().call(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Failure::of(Vec::new(), error).into(),
     }
 }
 

@@ -11,6 +11,7 @@ use super::entry::{Entry, Object, Outcome, Place, Told, What};
 use super::goal::Spot;
 use super::job::{Glacier, Job, Operation};
 use super::local::modified;
+use super::manifest;
 use super::remove;
 use super::{small, small_upload};
 use crate::error::{Error, ErrorKind, Result};
@@ -33,7 +34,7 @@ pub async fn transfer(job: Arc<Job>, mut entry: Entry, given: Option<Condition>)
     };
     let shown = spot.shown();
     if let Some(manifest) = &job.manifest {
-        match known(&job, &mut entry).await {
+        match manifest::know(&job, &mut entry).await {
             Ok(()) if manifest.has(&entry, &shown) => {
                 return outcome(&job, &entry, Some(shown), What::Skipped("manifest"));
             }
@@ -49,42 +50,7 @@ pub async fn transfer(job: Arc<Job>, mut entry: Entry, given: Option<Condition>)
     };
     let object = matches!(what, What::Done(_) | What::Dry).then_some(told);
     let outcome = Outcome { object, ..outcome(&job, &entry, Some(shown), what) };
-    noted(&job, entry, outcome).await
-}
-
-/// Makes sure that the state of the source is known, for the manifest.
-async fn known(job: &Job, entry: &mut Entry) -> Result<()> {
-    match &mut entry.place {
-        Place::Object(object) if object.etag.is_none() => {
-            let head = job.source.client.head_object(&reference(object)?, None).await?;
-            object.etag = head.identity.etag;
-            (entry.size, entry.modified) = (Some(head.identity.size), head.identity.last_modified);
-        }
-        Place::File(_) if entry.size.is_none() || entry.modified.is_none() => {
-            (entry.size, entry.modified) = facts(job, entry).await?;
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-/// The outcome, once the manifest holds it.
-async fn noted(job: &Job, entry: Entry, mut outcome: Outcome) -> Outcome {
-    let Some(manifest) = job.manifest.clone() else { return outcome };
-    if !matches!(outcome.what, What::Done(_) | What::Failed(..)) {
-        return outcome;
-    }
-    let work = move || {
-        let written = manifest.note(&entry, &outcome);
-        if let Err(error) = written {
-            outcome.what = What::Failed(error, None);
-        }
-        Ok(outcome)
-    };
-    match job.source.lanes.pick().call(work).await {
-        Ok(outcome) => outcome,
-        Err(error) => super::entry::Failure::of(Vec::new(), error).into(),
-    }
+    manifest::noted(&job, entry, outcome).await
 }
 
 fn outcome(job: &Job, entry: &Entry, destination: Option<Vec<u8>>, what: What) -> Outcome {
@@ -202,7 +168,7 @@ async fn look_at_file(job: &Job, path: std::path::PathBuf) -> Result<Option<Ther
 }
 
 /// Size and time of the source, where no listing told them.
-async fn facts(job: &Job, entry: &Entry) -> Result<(Option<u64>, Option<std::time::SystemTime>)> {
+pub(super) async fn facts(job: &Job, entry: &Entry) -> Result<(Option<u64>, Option<std::time::SystemTime>)> {
     match &entry.place {
         Place::Object(object) => {
             let head = job.source.client.head_object(&reference(object)?, None).await?;
