@@ -7,13 +7,14 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3z._cli import _bash_line
-from s3z._cli._option import Option
 from s3z._cli._options import COMMANDS, GLOBAL, VERBS, UsageError
 from s3z._cli._parser import Names, spelled
 from s3z._cli._values import SHELLS, Choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from s3z._cli._option import Option
 
 _SCHEME = "s3://"
 

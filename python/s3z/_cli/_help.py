@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from s3z._cli._option import Option
 from s3z._cli._options import COMMANDS, GLOBAL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from s3z._cli._option import Option
 
 _INTRODUCTION = """\
 s3z: a fast and careful S3 client

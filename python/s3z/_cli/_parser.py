@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from s3z._cli._option import Option
 from s3z._cli._options import COMMANDS, EXCLUDING, GLOBAL, MANY, UsageError
 from s3z._escape import shown_uri
 
@@ -11,6 +10,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable
     from typing import Any
+
+    from s3z._cli._option import Option
 
 
 _COMPLETION = "install-completion"
