@@ -65,6 +65,7 @@ PYTHON_MAY = {
     "_archive_reading": {"_archive", "_archive_types", "_core"},
     "_archive_types": {"_escape", "_types", "_units"},
     "_archiving": {"_archive_types", "_packing", "_uploads", "_writing"},
+    "_batching": {"_client", "_content_type", "_core", "_headers", "_types"},
     "_boto": {"_config", "_core", "_credentials", "_exceptions", "_settings"},
     "_client": {"_boto", "_config", "_core", "_log", "_managing", "_secrecy", "_settings", "_transfers"},
     "_config": {"_core", "_escape", "_exceptions", "_profiles", "_secrecy", "_units"},
@@ -105,8 +106,8 @@ PYTHON_MAY = {
     "_writing": {"_reading", "_transfers", "_types", "_uploads", "_writer"},
     # The command stands on the client; what its output is made of it shares with the library.
     "_cli": {
-        "_archive", "_archive_types", "_cli", "_client", "_config", "_describing", "_line", "_packing", "_paths",
-        "_streams", "_types",
+        "_archive", "_archive_types", "_batching", "_cli", "_client", "_config", "_describing", "_line", "_packing",
+        "_paths", "_streams", "_types",
     } | _BASE,
 }  # fmt: skip
 #: packages outside the standard library → the modules that may import them, and only inside functions

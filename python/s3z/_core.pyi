@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, TypedDict, final
 
 from s3z._core_types import ArchivePlace as ArchivePlace
+from s3z._core_types import BatchRow as BatchRow
 from s3z._core_types import EntryFailure as EntryFailure
 from s3z._core_types import EntryRow as EntryRow
 from s3z._core_types import LocalSource as LocalSource
@@ -390,12 +391,6 @@ class Archive:
     def index_stream(self) -> object: ...
     def index_file(self) -> Buffer: ...
     def close(self) -> None: ...
-
-BatchRow = tuple[
-    bytes,
-    list[tuple[bytes, bytes, bytes | None, BaseException, str | None]],
-    list[tuple[bytes, str]],
-]
 
 @final
 class Batch:

@@ -56,3 +56,10 @@ class VerifyReport(TypedDict):
     entries: int
     bytes: int
     problems: list[tuple[builtins.bytes | None, int | None, str]]
+
+#: finished lines; failures: label, source, destination, exception, kind; what was skipped: label, reason
+BatchRow: TypeAlias = tuple[
+    builtins.bytes,
+    list[tuple[builtins.bytes, builtins.bytes, builtins.bytes | None, BaseException, str | None]],
+    list[tuple[builtins.bytes, str]],
+]

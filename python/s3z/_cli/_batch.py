@@ -6,10 +6,8 @@ import os
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from s3z import _core
+from s3z import _batching
 from s3z._cli._object import HEADERS
-from s3z._content_type import BY_EXTENSION, BYTES, TEXT
-from s3z._headers import ObjectOptions, build
 from s3z._log import warn
 
 if TYPE_CHECKING:
@@ -41,18 +39,15 @@ def object_words(context: Context) -> dict[str, Any]:
     given = {name: getattr(options, name) for name in HEADERS}
     metadata = dict(options.metadata) if options.metadata else None
     expires = None if options.expires is None else datetime.fromisoformat(options.expires)
-    headers = build(ObjectOptions(**given, metadata=metadata, expires=expires), [])
+    words = _batching.object_words({**given, "metadata": metadata, "expires": expires})
     directive = getattr(options, "metadata_directive", None)
     replace = directive == "REPLACE" or (
         directive is None and any(getattr(options, name) is not None for name in _REPLACING)
     )
     return {
-        "headers": headers,
+        **words,
         "replace_metadata": replace,
         "checksum": options.checksum_algorithm or "crc64nvme",
-        "types": BY_EXTENSION,
-        "text_type": TEXT,
-        "bytes_type": BYTES,
     }
 
 
@@ -82,9 +77,9 @@ def drive(
     source = source or context.client()
     destination = destination or source
     words = {**request, "format": _format(context), "tells_skips": context.printer.level <= 1}
-    batch = _core.start_batch(source._native(), destination._native(), words)
+    batch = _batching.start(source, destination, words)
     context.begun(batch)
-    progress = _shown(context) if context.display.active else None
+    progress = _batching.shown(context.display.show) if context.display.active else None
     interrupted: KeyboardInterrupt | None = None
     while True:
         try:
@@ -107,13 +102,7 @@ def drive(
     return counts
 
 
-def _shown(context: Context) -> _core.ProgressFunction:
-    from s3z._types import ProgressEvent
-
-    return lambda *counts: context.display.show(ProgressEvent(*counts))
-
-
-def _tell(context: Context, row: _core.BatchRow) -> None:
+def _tell(context: Context, row: _batching.BatchRow) -> None:
     lines, failures, skips = row
     context.printer.lines(lines)
     for label, reason in skips:

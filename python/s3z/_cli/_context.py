@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from s3z import _core
+    from s3z import _batching
     from s3z._cli._parser import Parsed
     from s3z._client import Client
 
@@ -78,7 +78,7 @@ class Context:
         self.differs = False
         self.lock = threading.Lock()
         self._stopped = threading.Event()
-        self._batches: list[_core.Batch] = []
+        self._batches: list[_batching.Batch] = []
         self.tally = Tally()
         self._start = time.monotonic()
         self._clients: dict[str, Client] = {}
@@ -230,7 +230,7 @@ class Context:
         with self.lock:
             self.tally.add(own.tally, own.command)
 
-    def begun(self, batch: _core.Batch) -> None:
+    def begun(self, batch: _batching.Batch) -> None:
         """A batch is under way that `stop` has to stop."""
         self._batches.append(batch)
         if self._stopped.is_set():

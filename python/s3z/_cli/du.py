@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from s3z import _core
+from s3z import _batching
 from s3z._cli._failures import RefusedError
 from s3z._cli._match import Excluder, matches, split_wildcard
 from s3z._cli._names import Remote, has_wildcard, understand
@@ -97,15 +97,12 @@ def _remote(context: Context, target: Remote) -> Iterator[tuple[str, int]]:
 def _objects(
     context: Context, bucket: str, prefix: str, delimiter: str | None
 ) -> Iterator[tuple[str, int, str | None]]:
-    core = context.client()._native()
     if context.options.all_versions:
-        versions = _core.list_versions(core, bucket, prefix, delimiter)
-        while (page := versions.next_page()) is not None:
-            for row in page:
-                if row[1] is not None and not row[3]:
-                    yield row[0], row[4], row[7]
+        for row in _batching.versions(context.client(), bucket, prefix, delimiter):
+            if row[1] is not None and not row[3]:
+                yield row[0], row[4], row[7]
         return
-    pages = core.list_objects(bucket, prefix, delimiter)
+    pages = context.client()._native().list_objects(bucket, prefix, delimiter)
     while (entries := pages.next_page()) is not None:
         for key, is_prefix, size, _etag, _modified, storage_class in entries:
             if not is_prefix:

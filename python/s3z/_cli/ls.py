@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from s3z import _core
+from s3z import _batching
 from s3z._cli._failures import RefusedError
 from s3z._cli._match import Excluder, matches, split_wildcard
 from s3z._cli._names import Remote, has_wildcard, understand
@@ -116,14 +116,13 @@ def _versions(context: Context, target: Remote) -> Iterator[Row]:
     target, wild = _level(context, target)
     prefix, parent = split_wildcard(target.key)
     excluder = Excluder(context.options.exclude, prefix)
-    pages = _core.list_versions(context.client()._native(), target.bucket, prefix, None if wild else "/")
-    while (page := pages.next_page()) is not None:
-        for key, version, _latest, is_marker, size, etag, modified, storage_class in page:
-            if (wild and not matches(target.key, key)) or excluder.excludes(key):
-                continue
-            uri = f"s3://{target.bucket}/{key}"
-            row = (uri, key[len(parent) :], version is None, size, etag, modified, storage_class)
-            yield Version(*row, version, is_marker)
+    for row in _batching.versions(context.client(), target.bucket, prefix, None if wild else "/"):
+        key, version, _latest, is_marker, size, etag, modified, storage_class = row
+        if (wild and not matches(target.key, key)) or excluder.excludes(key):
+            continue
+        uri = f"s3://{target.bucket}/{key}"
+        plain = (uri, key[len(parent) :], version is None, size, etag, modified, storage_class)
+        yield Version(*plain, version, is_marker)
 
 
 def _show(context: Context, rows: Iterator[Row]) -> int:
