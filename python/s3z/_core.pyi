@@ -23,8 +23,7 @@ KeySet: TypeAlias = tuple[str, str, str | None, float | None]
 ProgressFunction: TypeAlias = Callable[[int, int, int | None, int, int | None], object]
 #: key or common prefix, whether it is a prefix, size, etag, last modified (seconds since the epoch), storage class
 ListEntry: TypeAlias = tuple[str, bool, int, str | None, float | None, str | None]
-#: key or common prefix, version id (None: it is a prefix), whether it is the latest, whether a delete marker;
-#: the rest as of a `ListEntry`
+#: key or prefix, version id (None: a prefix), whether the latest, whether a delete marker; the rest as a `ListEntry`
 VersionEntry: TypeAlias = tuple[str, str | None, bool, bool, int, str | None, float | None, str | None]
 
 class TransferSettings(TypedDict, total=False):
