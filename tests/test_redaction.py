@@ -86,11 +86,23 @@ OFFLINE: dict[str, Callable[[Any], object]] = {
     "describe, resolved": lambda s3: s3.describe(resolve=True),
     "presign": lambda s3: signed(s3.presign("s3://b/k", version_id="v")),
 }
+
+
+def sent_by_runs(directory: Path) -> None:
+    """What the runs send."""
+    write_pattern(directory / "small", 1000)
+    (directory / "tree").mkdir()
+    write_pattern(directory / "tree" / "small", 1000)
+    (directory / "lines").write_text("cp s3://b/k out\n")
+
+
 RUNS = (
     ["cp", "s3://b/k", "out"], ["cp", "small", "s3://b/k"], ["ls"], ["ls", "s3://b"], ["pipe", "s3://b/k"],
     ["uploads", "ls", "s3://b"], ["cat", "s3://b/k"], ["pack", "small", "s3://b/k"], ["pack", "s3://b/k/", "out"],
     ["unpack", "s3://b/k", "out"], ["archive", "ls", "s3://b/k"], ["head", "s3://b/k"], ["head", "s3://b"],
-    ["mb", "s3://bucket"], ["rb", "s3://bucket"],
+    ["mb", "s3://bucket"], ["rb", "s3://bucket"], ["cp", "s3://b/*", "many"], ["cp", "s3://b/k", "s3://b/l"],
+    ["mv", "s3://b/k", "out"], ["mv", "small", "s3://b/k"], ["rm", "s3://b/k"], ["rm", "s3://b/*"], ["du", "s3://b"],
+    ["sync", "s3://b/*", "many"], ["sync", "tree/", "s3://b/p/"], ["verify", "tree/", "s3://b/p/"], ["run", "lines"],
 )  # fmt: skip
 #: the same of the command
 OFFLINE_RUNS = (["config"], ["config", "--resolve"], ["presign", "s3://b/k"])
@@ -520,7 +532,7 @@ class TestCommands:
 
     @pytest.mark.parametrize("kind", STORES)
     def test_answers(self, kind: str, command: Callable[..., Command], tmp_path: Path) -> None:
-        write_pattern(tmp_path / "small", 1000)
+        sent_by_runs(tmp_path)
         haul, shown = Haul(), []
         with recorder(STORES[kind]) as store:
             environment = {**ENVIRONMENT, "AWS_ENDPOINT_URL": store.endpoint}
@@ -541,7 +553,7 @@ class TestCommands:
     @pytest.mark.parametrize("level", ["--log=debug", "--log=info", "--log=error", "--quiet", "--only-show-errors"])
     @pytest.mark.parametrize("kind", ["403 signature", "500", "no HTTP"])
     def test_levels(self, kind: str, level: str, command: Callable[..., Command], tmp_path: Path) -> None:
-        write_pattern(tmp_path / "small", 1000)
+        sent_by_runs(tmp_path)
         with recorder(STORES[kind]) as store:
             environment = {**ENVIRONMENT, "AWS_ENDPOINT_URL": store.endpoint}
             outcomes = [command()(level, "--stat", "-r", "0", *run, status=1, env=environment) for run in RUNS]
@@ -551,7 +563,7 @@ class TestCommands:
 
     def test_terminal(self, command: Callable[..., Command], tmp_path: Path) -> None:
         """What is drawn on a terminal, progress too."""
-        write_pattern(tmp_path / "small", 1000)
+        sent_by_runs(tmp_path)
         with recorder(STORES["403 signature"]) as store:
             environment = {**ENVIRONMENT, "AWS_ENDPOINT_URL": store.endpoint, "TERM": "xterm"}
             for run in RUNS:
@@ -576,7 +588,7 @@ class TestCommands:
 
     @pytest.mark.parametrize("uri", [PRESIGNED, f"s3://{KEYS['aws_access_key_id']}:{PROXY_PASSWORD}@b/k"])
     def test_uris(self, uri: str, command: Callable[..., Command], tmp_path: Path) -> None:
-        write_pattern(tmp_path / "small", 1000)
+        sent_by_runs(tmp_path)
         shown = []
         for form in ([], ["--json"]):
             for arguments in (

@@ -14,6 +14,7 @@ from s3z._core_types import PackSource as PackSource
 from s3z._core_types import PackTarget as PackTarget
 from s3z._core_types import UnpackReport as UnpackReport
 from s3z._core_types import VerifyReport as VerifyReport
+from s3z._core_types import VersionEntry as VersionEntry
 
 __version__: str
 
@@ -23,8 +24,6 @@ KeySet: TypeAlias = tuple[str, str, str | None, float | None]
 ProgressFunction: TypeAlias = Callable[[int, int, int | None, int, int | None], object]
 #: key or common prefix, whether it is a prefix, size, etag, last modified (seconds since the epoch), storage class
 ListEntry: TypeAlias = tuple[str, bool, int, str | None, float | None, str | None]
-#: key or prefix, version id (None: a prefix), whether the latest, whether a delete marker; the rest as a `ListEntry`
-VersionEntry: TypeAlias = tuple[str, str | None, bool, bool, int, str | None, float | None, str | None]
 
 class TransferSettings(TypedDict, total=False):
     """Numbers left out or None mean the core's default (`defaults()`)."""
@@ -395,6 +394,7 @@ class Archive:
 class Batch:
     def next(self, progress: ProgressFunction | None = None) -> BatchRow | None: ...
     def stop(self) -> None: ...
+    def kept(self) -> str | None: ...
     def counts(self) -> dict[str, int]: ...
 
 def start_batch(source: Client, destination: Client, request: dict[str, Any]) -> Batch: ...

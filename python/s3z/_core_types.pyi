@@ -10,6 +10,8 @@ PackSource: TypeAlias = LocalSource | tuple[Literal["prefix"], str, str, str]
 PackTarget: TypeAlias = tuple[str, bytes] | tuple[str, str, str] | tuple[str, int, bytes]
 #: the same to be read, an object with its version
 ArchivePlace: TypeAlias = tuple[str, bytes] | tuple[str, str, str, str | None] | tuple[str, int, bytes]
+#: key or prefix, version id (None: a prefix), whether the latest, whether a delete marker; the rest as a `ListEntry`
+VersionEntry: TypeAlias = tuple[str, str | None, bool, bool, int, str | None, float | None, str | None]
 #: name, f, d, l or h, size, mode, time in ns, target of a link, whether it is stored, BLAKE3, flags
 EntryRow: TypeAlias = tuple[bytes, str, int, int, int, bytes | None, bool, bytes | None, int]
 

@@ -98,6 +98,9 @@ def drive(
     if counts["unconditional"]:
         warn("the store has no conditional writes; what was there is known from before the transfer only")
     if interrupted is not None:
+        kept = batch.kept()
+        if kept is not None:
+            interrupted.add_note(kept)
         raise interrupted
     return counts
 

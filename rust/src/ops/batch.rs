@@ -41,7 +41,7 @@ pub use decide::Tests;
 pub use entry::{Entry, Object, Outcome, Place, What};
 pub use feed::{Keys, Selection};
 pub use goal::Goal;
-pub use job::{ContentTypes, Counts, Glacier, How, Operation};
+pub use job::{ContentTypes, Counts, Glacier, How, Kept, Operation};
 pub use local::Tree;
 pub use render::{json, label, text};
 pub use sync::Compare;

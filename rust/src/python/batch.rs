@@ -9,7 +9,7 @@ use pyo3::types::{PyBytes, PyDict};
 use super::batch_request::{OPTIONS, understood};
 use super::client::Client;
 use super::convert::Options;
-use super::error::{check_process, defect, to_python};
+use super::error::{check_process, defect, kept_notes, to_python};
 use super::runtime::{Watch, detach, wait};
 use crate::ops::batch::{Batch as Outcomes, Counts, Outcome, What, json, label, text};
 use crate::progress::{Cancel, Progress};
@@ -128,6 +128,11 @@ impl Batch {
     /// Asks it to stop; `next` then gives what is left, and the end.
     fn stop(&self) {
         self.cancel.trigger();
+    }
+
+    /// What is said of bytes that stopped transfers left for the next run.
+    fn kept(&self) -> Option<String> {
+        kept_notes(&self.counts.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What came of it so far.

@@ -6,6 +6,7 @@ use pyo3::types::PyDict;
 
 use crate::config::MIB;
 use crate::error::{Error, ErrorKind, MAX_SHOWN, escape};
+use crate::ops::batch::Kept;
 
 fn class_name(kind: ErrorKind) -> &'static str {
     match kind {
@@ -76,14 +77,27 @@ fn service(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
 
 /// What is said of bytes that a transfer leaves for the next one, if there are any.
 pub fn kept_note(bytes: u64, upload_id: Option<&str>) -> Option<String> {
-    let amount = match bytes {
-        0 => return None,
-        1..MIB => format!("{bytes} bytes"),
-        _ => format!("{} MiB", bytes / MIB),
-    };
+    if bytes == 0 {
+        return None;
+    }
+    let amount = amount(bytes);
     let place =
         upload_id.map_or_else(|| "beside the destination".to_owned(), |id| format!("as the multipart upload {id}"));
     Some(format!("{amount} are kept {place}: the same call goes on from there"))
+}
+
+/// The same of what the stopped transfers of a batch left.
+pub fn kept_notes(kept: &Kept) -> Option<String> {
+    match kept.objects {
+        0 | 1 => kept_note(kept.bytes, kept.upload_id.as_deref()),
+        objects => {
+            Some(format!("{} of {objects} objects are kept: the same call goes on from there", amount(kept.bytes)))
+        }
+    }
+}
+
+fn amount(bytes: u64) -> String {
+    if bytes < MIB { format!("{bytes} bytes") } else { format!("{} MiB", bytes / MIB) }
 }
 
 /// The text, with the object named if it does not do so itself.

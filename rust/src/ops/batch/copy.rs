@@ -37,10 +37,17 @@ pub async fn copy(
 ) -> Result<Copied> {
     let from = reference(source)?;
     if job.copies_on_server {
-        on_server(job, source, from, size, target, condition).await
-    } else {
-        through(job, from, target, condition).await
+        match on_server(job, source, from.clone(), size, target, condition).await {
+            Err(error) if cannot(&error) => {}
+            made => return made,
+        }
     }
+    through(job, from, target, condition).await
+}
+
+/// Whether the store has no copies, or none of such objects (directory markers, where keys are directories).
+fn cannot(error: &Error) -> bool {
+    error.status() == Some(501) || error.code() == Some("DirectoryObjectContainsData")
 }
 
 async fn on_server(

@@ -221,7 +221,10 @@ async fn delete(engine: &Engine, bucket: &str, keys: Vec<Key>) -> Vec<Outcome> {
             .collect(),
         Err(error) => {
             let failed = |(key, version_id): Key| {
-                let again = Error::new(error.kind(), error.message()).with_object(bucket, &key);
+                let (request_id, host_id) = (error.request_id(), error.host_id());
+                let again = Error::new(error.kind(), error.message())
+                    .with_object(bucket, &key)
+                    .with_request_id(request_id.map(str::to_owned), host_id.map(str::to_owned));
                 let again = match error.status() {
                     Some(status) => again.with_status(status, error.code().map(str::to_owned)),
                     None => again,

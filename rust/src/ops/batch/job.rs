@@ -1,8 +1,8 @@
 //! What all entries of a batch share: the two sides, the options, the counters.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::decide::Tests;
 use super::entry::{Outcome, What};
@@ -10,6 +10,7 @@ use super::goal::{Beneath, Namer};
 use super::manifest::Manifest;
 use crate::checksum::Kind;
 use crate::config::DirectIo;
+use crate::error::Error;
 use crate::ops::engine::Engine;
 use crate::ops::stored::Verify;
 use crate::progress::{Cancel, Progress};
@@ -113,6 +114,16 @@ pub struct Counts {
     pub length: AtomicU64,
     /// A listing broke off: what is missing nobody knows.
     pub is_broken: AtomicBool,
+    pub kept: Mutex<Kept>,
+}
+
+/// What stopped transfers left for the next run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    pub objects: u64,
+    pub bytes: u64,
+    /// Of the last one, if it is an upload.
+    pub upload_id: Option<String>,
 }
 
 impl Counts {
@@ -136,6 +147,16 @@ impl Counts {
                 self.done.fetch_add(1, Relaxed)
             }
         };
+    }
+
+    /// What a transfer left that was stopped.
+    pub fn stopped(&self, error: &Error) {
+        if error.kept() > 0 {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.objects += 1;
+            kept.bytes += error.kept();
+            kept.upload_id = error.upload_id().map(str::to_owned);
+        }
     }
 }
 

@@ -259,8 +259,10 @@ impl Run {
     }
 
     async fn tell(&mut self, outcome: Outcome) {
-        if matches!(&outcome.what, What::Failed(error, _) if error.kind() == ErrorKind::Cancelled) {
-            return;
+        if let What::Failed(error, _) = &outcome.what
+            && error.kind() == ErrorKind::Cancelled
+        {
+            return self.job.counts.stopped(error);
         }
         self.job.counts.count(&outcome);
         if !matches!(outcome.what, What::Failed(..)) {
