@@ -8,7 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "the one home of making and renaming by name")]
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -128,6 +128,25 @@ impl Directory {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         checked(name)?;
         retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, mode))
+    }
+
+    /// Creates a file without a name, for reading and writing. Not every file system can.
+    pub fn create_nameless(&self, mode: Mode) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        retry_on_intr(|| rustix::fs::openat(&self.fd, ".", flags, mode))
+    }
+
+    /// Gives a file without a name this one, unless something has it: then EEXIST.
+    pub fn name_it(&self, file: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {
+        checked(name)?;
+        match rustix::fs::linkat(file, "", &self.fd, name, AtFlags::EMPTY_PATH) {
+            // Older kernels let only a privileged process name a descriptor so.
+            Err(Errno::NOENT) => {
+                let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+                rustix::fs::linkat(rustix::fs::CWD, link, &self.fd, name, AtFlags::SYMLINK_FOLLOW)
+            }
+            done => done,
+        }
     }
 
     /// Opens the regular file `name`; of anything else, a link included, it only says that it cannot. Never waits.

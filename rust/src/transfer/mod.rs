@@ -15,6 +15,7 @@ pub mod governor;
 pub mod journal;
 pub mod lanes;
 pub mod ledger;
+pub mod nameless;
 pub mod part;
 pub mod pipe_writer;
 pub mod positioned;

@@ -1,9 +1,14 @@
 //! The system calls of positioned file I/O, with the loops they need (F3, F4).
 
+use std::io::IoSlice;
 use std::os::fd::AsFd;
 
+use bytes::Bytes;
 use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
+
+/// Slices of one write.
+const ROW: usize = 64;
 
 /// Full size at once, so that a full disk shows before bytes are fetched for it. Zero needs nothing.
 pub fn preallocate(file: impl AsFd, size: u64) -> rustix::io::Result<()> {
@@ -38,6 +43,38 @@ pub fn write_all(file: impl AsFd, mut bytes: &[u8], mut offset: u64) -> rustix::
             Err(Errno::AGAIN) => std::thread::yield_now(),
             Err(errno) => return Err(errno),
         }
+    }
+    Ok(())
+}
+
+/// Writes all of the chunks where the file stands, many with one call.
+pub fn write_chunks(file: impl AsFd, chunks: &[Bytes]) -> rustix::io::Result<()> {
+    let mut chunks = chunks.iter().map(|chunk| &chunk[..]);
+    loop {
+        let row: Vec<&[u8]> = chunks.by_ref().take(ROW).collect();
+        if row.is_empty() {
+            return Ok(());
+        }
+        write_row(&file, row)?;
+    }
+}
+
+/// All of the row, whatever each call takes of it.
+fn write_row(file: impl AsFd, mut row: Vec<&[u8]>) -> rustix::io::Result<()> {
+    while !row.is_empty() {
+        let slices: Vec<IoSlice<'_>> = row.iter().map(|slice| IoSlice::new(slice)).collect();
+        let mut written = match rustix::io::writev(&file, &slices) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(written) => written,
+            Err(Errno::INTR | Errno::AGAIN) => continue,
+            Err(errno) => return Err(errno),
+        };
+        row.retain_mut(|slice| {
+            let taken = written.min(slice.len());
+            written -= taken;
+            *slice = &slice[taken..];
+            !slice.is_empty()
+        });
     }
     Ok(())
 }

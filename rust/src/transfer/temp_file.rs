@@ -249,7 +249,8 @@ fn umask() -> u32 {
     field.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok()).unwrap_or(0o077)
 }
 
-fn timestamps(mtime: SystemTime) -> Timestamps {
+/// That time as the time of the last change; the one of the last access stays.
+pub(super) fn timestamps(mtime: SystemTime) -> Timestamps {
     let since = mtime.duration_since(UNIX_EPOCH).unwrap_or_default();
     let last_modification =
         Timespec { tv_sec: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), tv_nsec: since.subsec_nanos().into() };

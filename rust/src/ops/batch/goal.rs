@@ -13,6 +13,7 @@ use super::entry::{Entry, below};
 use crate::confine::{Directory, relative};
 use crate::error::{Error, ErrorKind, Result};
 use crate::s3::client::ObjectRef;
+use crate::transfer::nameless::Nameless;
 
 /// Directories that stay open.
 const OPEN: usize = 32;
@@ -120,6 +121,7 @@ fn beneath(name: &[u8], path: PathBuf) -> Result<Spot> {
 #[derive(Debug)]
 pub struct Beneath {
     path: PathBuf,
+    pub nameless: Nameless,
     state: Mutex<State>,
 }
 
@@ -131,7 +133,7 @@ struct State {
 
 impl Beneath {
     pub fn new(path: PathBuf) -> Self {
-        Self { path, state: Mutex::default() }
+        Self { path, nameless: Nameless::default(), state: Mutex::default() }
     }
 
     /// The directory that holds `name`, made if need be, and its last segment.

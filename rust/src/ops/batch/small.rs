@@ -3,7 +3,6 @@
 //! What does not fit this way (no ETag to go on by, a checksum of parts, a size that is not the listed one) is left to
 //! `ops::download`, which can do all of it.
 
-use std::io::IoSlice;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,11 +19,9 @@ use crate::ops::stored::{Verify, require};
 use crate::ops::verdict::mismatch;
 use crate::s3::client::{GetRequest, ObjectRef};
 use crate::s3::object::{ObjectIdentity, StoredChecksum};
-use crate::transfer::destination::{Destination, Target};
+use crate::transfer::destination::Target;
+use crate::transfer::positioned::write_chunks;
 use crate::transfer::temp_file::{Publish, TempFile};
-
-/// Slices of one write.
-const ROW: usize = 64;
 
 /// The whole object, received.
 struct Whole {
@@ -154,41 +151,14 @@ fn unproved(why: &str, verify: Verify) -> Result<Verification> {
 /// The file, whole, under its name.
 fn write(place: &Place, chunks: &[Bytes], how: Publish) -> Result<()> {
     let (directory, name) = place.beneath.open(&place.name)?;
+    if place.beneath.nameless.publish(&directory, (&name, &place.path), chunks, how)? {
+        return Ok(());
+    }
     let destination = match Target::beneath(&directory, &name, &place.path, place.overwrite)? {
         Target::File(destination) => destination,
         Target::Stream(_) => return Err(Error::local_text(&place.path, Errno::INVAL, "not a regular file")),
     };
-    write_to(destination, chunks, how)
-}
-
-fn write_to(destination: Destination, chunks: &[Bytes], how: Publish) -> Result<()> {
     let mut temp = TempFile::create(destination)?;
-    let mut chunks = chunks.iter().map(|chunk| &chunk[..]);
-    loop {
-        let row: Vec<&[u8]> = chunks.by_ref().take(ROW).collect();
-        if row.is_empty() {
-            return temp.publish(how);
-        }
-        write_row(&temp, row).map_err(|errno| Error::local_errno(temp.path(), errno))?;
-    }
-}
-
-/// All of the row, whatever each call takes of it.
-fn write_row(temp: &TempFile, mut row: Vec<&[u8]>) -> rustix::io::Result<()> {
-    while !row.is_empty() {
-        let slices: Vec<IoSlice<'_>> = row.iter().map(|slice| IoSlice::new(slice)).collect();
-        let mut written = match rustix::io::writev(temp, &slices) {
-            Ok(0) => return Err(Errno::IO),
-            Ok(written) => written,
-            Err(Errno::INTR | Errno::AGAIN) => continue,
-            Err(errno) => return Err(errno),
-        };
-        row.retain_mut(|slice| {
-            let taken = written.min(slice.len());
-            written -= taken;
-            *slice = &slice[taken..];
-            !slice.is_empty()
-        });
-    }
-    Ok(())
+    write_chunks(&temp, chunks).map_err(|errno| Error::local_errno(temp.path(), errno))?;
+    temp.publish(how)
 }
