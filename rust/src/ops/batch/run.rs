@@ -208,11 +208,11 @@ impl Run {
             Work::Entry(entry, condition) => self.spawn(entry, condition),
             Work::Verify(ours, theirs, how) => {
                 let job = self.job.clone();
-                self.tasks.spawn(async move { Ok((false, verified(job, ours, theirs, how).await)) });
+                self.tasks.spawn(async move { Ok((false, Box::pin(verified(job, ours, theirs, how)).await)) });
             }
             Work::Compare(ours, theirs, how) => {
                 let job = self.job.clone();
-                self.tasks.spawn(async move { Ok((false, compared(job, ours, theirs, how).await)) });
+                self.tasks.spawn(async move { Ok((false, Box::pin(compared(job, ours, theirs, how)).await)) });
             }
         }
     }

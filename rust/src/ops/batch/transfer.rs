@@ -1,4 +1,7 @@
 //! One entry from its source to its place: decided, transferred, and for a move its source removed.
+//!
+//! What only some entries need is boxed: the task of each would otherwise have room for all of it, and most of the time
+//! of small objects went into moving that room about.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -34,7 +37,7 @@ pub async fn transfer(job: Arc<Job>, mut entry: Entry, given: Option<Condition>)
     };
     let shown = spot.shown();
     if let Some(manifest) = &job.manifest {
-        match manifest::know(&job, &mut entry).await {
+        match Box::pin(manifest::know(&job, &mut entry)).await {
             Ok(()) if manifest.has(&entry, &shown) => {
                 return outcome(&job, &entry, Some(shown), What::Skipped("manifest"));
             }
@@ -50,7 +53,7 @@ pub async fn transfer(job: Arc<Job>, mut entry: Entry, given: Option<Condition>)
     };
     let object = matches!(what, What::Done(_) | What::Dry).then_some(told);
     let outcome = Outcome { object, ..outcome(&job, &entry, Some(shown), what) };
-    manifest::noted(&job, entry, outcome).await
+    Box::pin(manifest::noted(&job, entry, outcome)).await
 }
 
 fn outcome(job: &Job, entry: &Entry, destination: Option<Vec<u8>>, what: What) -> Outcome {
@@ -85,16 +88,16 @@ async fn one(job: &Job, entry: &Entry, spot: &Spot, given: Option<Condition>, to
     tell(entry, spot, told);
     let condition = match given {
         Some(condition) => condition,
-        None => match unless_cancelled(&job.cancel, decide(job, entry, spot)).await? {
+        None => match unless_cancelled(&job.cancel, Box::pin(decide(job, entry, spot))).await? {
             Decision::Go(condition) => condition,
             Decision::Skip(reason) => return Ok(What::Skipped(reason)),
         },
     };
     if job.how.dry_run {
-        return dry(job, entry, told).await;
+        return Box::pin(dry(job, entry, told)).await;
     }
     match go(job, entry, spot, condition.clone(), told).await {
-        Err(error) if is_lost_race(&error, &condition) => again(job, entry, spot, error, told).await,
+        Err(error) if is_lost_race(&error, &condition) => Box::pin(again(job, entry, spot, error, told)).await,
         outcome => outcome,
     }
 }
@@ -224,16 +227,16 @@ async fn again(job: &Job, entry: &Entry, spot: &Spot, error: Error, told: &mut T
 async fn go(job: &Job, entry: &Entry, spot: &Spot, condition: Condition, told: &mut Told) -> Result<What> {
     let mut report = match (&entry.place, spot) {
         (Place::Object(object), Spot::Object(target)) => {
-            let report = copy::copy(job, object, entry.size, target, &condition).await?;
+            let report = Box::pin(copy::copy(job, object, entry.size, target, &condition)).await?;
             if job.operation == Operation::Move {
-                remove::moved_object(job, object, report.source_etag.as_deref()).await?;
+                Box::pin(remove::moved_object(job, object, report.source_etag.as_deref())).await?;
             }
             report.report
         }
         (Place::Object(object), _) => {
             let report = fetch(job, object, entry.size, spot, &condition).await?;
             if job.operation == Operation::Move {
-                remove::moved_object(job, object, report.etag.as_deref()).await?;
+                Box::pin(remove::moved_object(job, object, report.etag.as_deref())).await?;
             }
             told.last_modified = report.last_modified.or(told.last_modified);
             told.storage_class = report.storage_class.clone().or(told.storage_class.take());
@@ -267,7 +270,8 @@ async fn fetch(
         && is_plain
     {
         let place = small::Place { beneath: beneath.clone(), name: name.clone(), path: path.clone(), overwrite };
-        if let Some(report) = unless_cancelled(&job.cancel, small::download(job, &source, size, place)).await? {
+        let small = Box::pin(small::download(job, &source, size, place));
+        if let Some(report) = unless_cancelled(&job.cancel, small).await? {
             return Ok(report);
         }
     }
@@ -284,7 +288,7 @@ async fn fetch(
     };
     let request = placed(job, spot, request).await?;
     let progress = if size.is_some() { Progress::of(&job.progress) } else { Progress::of_unlisted(&job.progress) };
-    download(&job.source, &request, progress, &job.cancel).await
+    Box::pin(download(&job.source, &request, progress, &job.cancel)).await
 }
 
 /// The same with its place, whose directory is made and held open.
@@ -313,7 +317,7 @@ async fn send(
     };
     let is_plain = job.how.part_size.is_none() && job.how.max_concurrency.is_none() && !job.how.resume_uploads;
     if is_plain {
-        let small = small_upload::upload(job, path, target, condition, progress());
+        let small = Box::pin(small_upload::upload(job, path, target, condition, progress()));
         if let Some(report) = unless_cancelled(&job.cancel, small).await? {
             return Ok(report);
         }
@@ -329,20 +333,20 @@ async fn send(
         max_concurrency: job.how.max_concurrency,
         resume: job.how.resume_uploads,
     };
-    let watch = if job.operation == Operation::Move { Some(remove::watch(job, path).await?) } else { None };
+    let watch = if job.operation == Operation::Move { Some(Box::pin(remove::watch(job, path)).await?) } else { None };
     let started = Instant::now();
-    let outcome = upload(&job.destination, &request, progress(), &job.cancel).await;
+    let outcome = Box::pin(upload(&job.destination, &request, progress(), &job.cancel)).await;
     let report = match outcome {
         // A store without conditional writes: the look before has decided (cli.md 2.7).
         Err(error) if error.status() == Some(501) && !request.conditions.is_empty() => {
             job.counts.unconditional.fetch_add(1, Relaxed);
             request.conditions.clear();
-            upload(&job.destination, &request, progress(), &job.cancel).await?
+            Box::pin(upload(&job.destination, &request, progress(), &job.cancel)).await?
         }
         outcome => outcome?,
     };
     if let Some(watch) = watch {
-        remove::moved_file(job, path, watch).await?;
+        Box::pin(remove::moved_file(job, path, watch)).await?;
     }
     Ok(TransferReport { seconds: started.elapsed().as_secs_f64(), ..report })
 }
