@@ -1,5 +1,6 @@
 //! From one object to another: by the server itself, or through this machine where the two sides are different stores.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::decide::Condition;
@@ -36,11 +37,27 @@ pub async fn copy(
     condition: &Condition,
 ) -> Result<Copied> {
     let from = reference(source)?;
-    if job.copies_on_server {
-        on_server(job, source, from, size, target, condition).await
-    } else {
-        through(job, from, target, condition).await
+    if !job.copies_on_server {
+        return through(job, from, target, condition).await;
     }
+    let copied = on_server(job, source, from.clone(), size, target, condition).await;
+    match copied {
+        Err(error) if lacks(&error) && *condition != Condition::None => {
+            // A store without conditional writes: the look before has decided (cli.md 2.7).
+            job.counts.unconditional.fetch_add(1, Relaxed);
+            match on_server(job, source, from.clone(), size, target, &Condition::None).await {
+                Err(error) if lacks(&error) => through(job, from, target, &Condition::None).await,
+                copied => copied,
+            }
+        }
+        Err(error) if lacks(&error) => through(job, from, target, condition).await,
+        copied => copied,
+    }
+}
+
+/// Whether a store says that it does not know what was asked of it.
+fn lacks(error: &Error) -> bool {
+    error.status() == Some(501)
 }
 
 async fn on_server(
