@@ -198,7 +198,7 @@ class Syncing(Managing):
         """Make the destination hold what the source holds, one way: only what is missing or differs is transferred.
 
         Both sides are listed side by side, so that memory does not grow with their size. Deletions come last, and only
-        if nothing at all has failed. A second call right after the first transfers nothing.
+        if nothing at all has failed.
 
         Args:
             source: a directory, `s3://bucket` or `s3://bucket/prefix/`; what is in it, without its own name.
