@@ -195,7 +195,7 @@ class TestDelete:
         fake_s3.rule({"type": "delete_errors", "keys": "k1*7", "code": "AccessDenied"}, operation="DeleteObjects")
         events: list[s3z.ProgressEvent] = []
         uris = [f"s3://{fake_bucket}/{name}" for name in names]
-        with pytest.raises(s3z.BatchError, match="^100 of 2500 objects could not be removed; first: ") as caught:
+        with pytest.raises(s3z.BatchError, match=r"^100 of 2500 objects could not be removed; first: ") as caught:
             fake_client.delete(iter(uris), progress=events.append)
         error = caught.value
         assert error.result is not None

@@ -126,9 +126,9 @@ class TestRefusals:
     def test_arguments_are_named(self, fake_client: s3z.Client, fake_bucket: str, tmp_path: Path) -> None:
         uri, out = f"s3://{fake_bucket}/p", tmp_path / "out"
         plant(tmp_path, {"file": b""})
-        with pytest.raises(s3z.ConfigError, match="prefix_uri: .* names an object"):
+        with pytest.raises(s3z.ConfigError, match=r"prefix_uri: .* names an object"):
             fake_client.download_dir(uri, out)
-        with pytest.raises(s3z.ConfigError, match="prefix_uri: .* names an object"):
+        with pytest.raises(s3z.ConfigError, match=r"prefix_uri: .* names an object"):
             fake_client.upload_dir(tmp_path, uri)
         with pytest.raises(NotADirectoryError):
             fake_client.download_dir(f"{uri}/", tmp_path / "file")
@@ -155,7 +155,7 @@ class TestFailures:
         return f"s3://{fake_bucket}/"
 
     def test_one_among_many_is_raised_at_the_end(self, fake_client: s3z.Client, failing: str, tmp_path: Path) -> None:
-        with pytest.raises(s3z.BatchError, match="^1 of 20 objects failed; first: ") as caught:
+        with pytest.raises(s3z.BatchError, match=r"^1 of 20 objects failed; first: ") as caught:
             fake_client.download_dir(failing, tmp_path / "out")
         error = caught.value
         assert [(type(each), each.key) for each in error.failures] == [(s3z.AccessDeniedError, "f07")]  # type: ignore[attr-defined]
@@ -194,7 +194,7 @@ class TestFailures:
     ) -> None:
         fill_many(fake_s3, fake_bucket, [f"k{number:04}" for number in range(1200)], b"x")
         fake_s3.rule(DENIED, operation="GetObject")
-        with pytest.raises(s3z.BatchError, match="^1200 of 1200") as caught:
+        with pytest.raises(s3z.BatchError, match=r"^1200 of 1200") as caught:
             fake_client.download_dir(f"s3://{fake_bucket}", tmp_path / "out")
         assert caught.value.result is not None
         assert (caught.value.result.failed, len(caught.value.failures)) == (1200, 1000)
