@@ -190,6 +190,9 @@ def masked(text: str, here: Path) -> str:
 def told(error: BaseException) -> str:
     """An error as the snapshot keeps it: class, text, and what it knows."""
     known = {name: value for name, value in sorted(vars(error).items()) if value is not None and name != "failures"}
+    if "result" in known:
+        # How long it took is no news.
+        known["result"] = re.sub(r"\d+\.\d\ds", "0.00s", repr(known["result"]))
     lines = [f"{type(error).__name__}: {error}", f"    {known}" if known else ""]
     lines += [f"    each: {told(each)}" for each in getattr(error, "failures", ())[:1]]
     return "\n".join(filter(None, lines))

@@ -236,7 +236,8 @@ fn failure(py: Python<'_>, outcome: Outcome, names: bool) -> Failed<'_> {
 
 /// The same, with the source named if it names nothing yet; a failure of the whole has none.
 fn naming(error: Error, source: &str) -> Error {
-    if source.is_empty() || error.kind() == ErrorKind::LocalIo || error.bucket().is_some() {
+    let names_none = matches!(error.kind(), ErrorKind::LocalIo | ErrorKind::Credentials);
+    if source.is_empty() || names_none || error.bucket().is_some() {
         return error;
     }
     if let Some((bucket, key)) = source.strip_prefix("s3://").and_then(|rest| rest.split_once('/')) {

@@ -226,7 +226,9 @@ async fn delete(engine: &Engine, bucket: &str, keys: Vec<Key>) -> Vec<Outcome> {
             .collect(),
         Err(error) => {
             let failed = |(key, version_id): Key| {
-                let again = Error::new(error.kind(), error.message()).with_object(bucket, &key);
+                let ids = (error.request_id().map(str::to_owned), error.host_id().map(str::to_owned));
+                let again = Error::new(error.kind(), error.message()).with_request_id(ids.0, ids.1);
+                let again = again.with_attempts(error.attempts()).with_object(bucket, &key);
                 let again = match error.status() {
                     Some(status) => again.with_status(status, error.code().map(str::to_owned)),
                     None => again,
