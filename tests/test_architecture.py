@@ -54,7 +54,7 @@ _BASE = {"_version", "_escape", "_exceptions", "_units", "_log", "_content_type"
 PYTHON_MAY = {
     "__init__": {
         "_api", "_archive", "_archive_reading", "_archive_types", "_client", "_config", "_core", "_describing",
-        "_exceptions", "_part_file", "_parts", "_streams", "_types", "_version", "_writer",
+        "_exceptions", "_many_types", "_part_file", "_parts", "_streams", "_types", "_version", "_writer",
     },
     "__main__": {"_cli"},
     "_api": {"_client", "_secrecy"},
@@ -65,21 +65,29 @@ PYTHON_MAY = {
     "_archive_reading": {"_archive", "_archive_types", "_core"},
     "_archive_types": {"_escape", "_types", "_units"},
     "_archiving": {"_archive_types", "_packing", "_uploads", "_writing"},
-    "_batching": {"_client", "_content_type", "_core", "_headers", "_types"},
+    "_batching": {
+        "_content_type", "_core", "_exceptions", "_headers", "_log", "_many_types", "_progress", "_reading", "_types",
+    },
     "_boto": {"_config", "_core", "_credentials", "_exceptions", "_settings"},
-    "_client": {"_boto", "_config", "_core", "_log", "_managing", "_secrecy", "_settings", "_transfers"},
+    "_client": {"_boto", "_config", "_core", "_copying", "_log", "_secrecy", "_settings", "_transfers"},
     "_config": {"_core", "_escape", "_exceptions", "_profiles", "_secrecy", "_units"},
     "_content_type": set(),
+    "_copying": {"_client", "_many", "_many_types", "_sides", "_syncing", "_uploads"},
     "_core": {"_core_types"},
     "_core_types": set(),
     "_credentials": {"_config", "_core", "_escape", "_exceptions", "_log", "_profiles", "_secrecy"},
     "_describing": {"_boto", "_config", "_core", "_credentials", "_escape", "_settings"},
     "_escape": set(),
-    "_exceptions": {"_archive_types"},
+    "_exceptions": {"_archive_types", "_many_types"},
     "_headers": {"_escape", "_exceptions"},
     "_line": {"_units"},
     "_log": set(),
     "_managing": {"_archiving", "_config", "_core", "_describing", "_exceptions", "_transfers"},
+    "_many": {
+        "_batching", "_config", "_escape", "_exceptions", "_headers", "_many_types", "_reading", "_sides", "_transfers",
+        "_uploads",
+    },
+    "_many_types": {"_escape", "_types", "_units"},
     "_packing": {
         "_archive_types", "_config", "_core", "_escape", "_exceptions", "_paths", "_progress", "_settings",
         "_transfers", "_types", "_uploads",
@@ -93,7 +101,9 @@ PYTHON_MAY = {
     "_reading": {"_core", "_memory", "_settings", "_streams", "_transfers", "_types"},
     "_secrecy": set(),
     "_settings": {"_config", "_escape", "_exceptions", "_profiles", "_secrecy", "_units"},
+    "_sides": {"_escape", "_exceptions", "_paths", "_reading", "_transfers"},
     "_streams": {"_config", "_core", "_exceptions", "_progress", "_transfers", "_types", "_units"},
+    "_syncing": {"_client", "_many", "_many_types", "_managing", "_sides", "_uploads"},
     "_transfers": {"_config", "_core", "_exceptions", "_paths", "_progress", "_settings", "_types"},
     "_types": {"_escape", "_units"},
     "_units": set(),
@@ -106,8 +116,8 @@ PYTHON_MAY = {
     "_writing": {"_reading", "_transfers", "_types", "_uploads", "_writer"},
     # The command stands on the client; what its output is made of it shares with the library.
     "_cli": {
-        "_archive", "_archive_types", "_batching", "_cli", "_client", "_config", "_describing", "_line", "_packing",
-        "_paths", "_streams", "_types",
+        "_archive", "_archive_types", "_batching", "_cli", "_client", "_config", "_describing", "_headers", "_line",
+        "_packing", "_paths", "_sides", "_streams", "_types",
     } | _BASE,
 }  # fmt: skip
 #: packages outside the standard library → the modules that may import them, and only inside functions

@@ -7,8 +7,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from s3z import _boto, _transfers
+from s3z._copying import Copying
 from s3z._log import warn
-from s3z._managing import Managing
 from s3z._secrecy import Hidden, forgetful
 from s3z._settings import Given, refuse_both, resolve
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _abandoned: list[object] = []
 
 
-class Client(Managing):
+class Client(Copying):
     """A connection to one S3-compatible store. Threads may share it, and it may be used after a fork.
 
     Each setting is taken from the arguments, else the environment, else the profile, else the defaults.
@@ -162,6 +162,12 @@ for _name in (
     "head",
     "exists",
     "delete",
+    "copy",
+    "move",
+    "download_dir",
+    "upload_dir",
+    "sync",
+    "verify",
     "pack",
     "unpack",
     "make_bucket",

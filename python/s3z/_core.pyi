@@ -12,6 +12,7 @@ from s3z._core_types import LocalSource as LocalSource
 from s3z._core_types import PackReport as PackReport
 from s3z._core_types import PackSource as PackSource
 from s3z._core_types import PackTarget as PackTarget
+from s3z._core_types import TransferReport as TransferReport
 from s3z._core_types import UnpackReport as UnpackReport
 from s3z._core_types import VerifyReport as VerifyReport
 from s3z._core_types import VersionEntry as VersionEntry
@@ -73,19 +74,6 @@ class WriteFileOptions(TypedDict, total=False):
     durable: bool
     direct_io: str | None
     expected_size: int | None
-
-class TransferReport(TypedDict):
-    bytes: int
-    seconds: float
-    etag: str | None
-    version_id: str | None
-    parts: int
-    attempts: int
-    resumed_bytes: int
-    verified: tuple[str, str | None, str | None]
-    last_modified: float | None
-    content_type: str | None
-    storage_class: str | None
 
 class HeadReport(TypedDict):
     size: int
@@ -395,6 +383,7 @@ class Batch:
     def next(self, progress: ProgressFunction | None = None) -> BatchRow | None: ...
     def stop(self) -> None: ...
     def kept(self) -> str | None: ...
+    def report(self) -> TransferReport | None: ...
     def counts(self) -> dict[str, int]: ...
 
 def start_batch(source: Client, destination: Client, request: dict[str, Any]) -> Batch: ...

@@ -18,6 +18,19 @@ EntryRow: TypeAlias = tuple[bytes, str, int, int, int, bytes | None, bool, bytes
 #: name, class of the exception, errno, message
 EntryFailure: TypeAlias = tuple[bytes, str, int | None, str]
 
+class TransferReport(TypedDict):
+    bytes: int
+    seconds: float
+    etag: str | None
+    version_id: str | None
+    parts: int
+    attempts: int
+    resumed_bytes: int
+    verified: tuple[str, str | None, str | None]
+    last_modified: float | None
+    content_type: str | None
+    storage_class: str | None
+
 class PackReport(TypedDict):
     entries: int
     files: int
@@ -59,9 +72,9 @@ class VerifyReport(TypedDict):
     bytes: int
     problems: list[tuple[builtins.bytes | None, int | None, str]]
 
-#: finished lines; failures: label, source, destination, exception, kind; what was skipped: label, reason
+#: finished lines; failures: label, source, destination, exception, kind; what was skipped: label, reason; or differs
 BatchRow: TypeAlias = tuple[
     builtins.bytes,
-    list[tuple[builtins.bytes, builtins.bytes, builtins.bytes | None, BaseException, str | None]],
+    list[tuple[builtins.bytes, builtins.bytes, builtins.bytes | None, Exception, str | None]],
     list[tuple[builtins.bytes, str]],
 ]

@@ -13,7 +13,7 @@
     ├── TransferConnectionError  ConnectionError
     ├── ThrottledError                               retries spent on SlowDown
     ├── ArchiveError                                 no archive, damaged, unsafe, or of an unknown version
-    ├── BatchError                                   .failures
+    ├── BatchError                                   .failures, .result
     ├── ConfigError              ValueError
     ├── UnsafeKeyError           ValueError          a key that has no safe path, or cannot be sent byte-exact
     └── ServiceError                                 any other S3 error code
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from s3z._archive_types import UnpackReport, VerifyReport
+    from s3z._many_types import BatchResult, VerifyResult
 
 
 class S3zError(Exception):
@@ -142,11 +143,13 @@ class BatchError(S3zError):
     """Some of many objects failed; the others are done.
 
     Attributes:
-        failures: one exception for each object that failed, each naming its bucket and key.
-        report: of `unpack`, what it would have returned; else None.
+        failures: one exception for each object that failed, each naming its object or file; at most the first 1000.
+        result: what the call would have returned, with the counts of all; else None.
+        report: the same of `unpack`.
     """
 
     failures: tuple[Exception, ...]
+    result: BatchResult | VerifyResult | None = None
     report: UnpackReport | None = None
 
     def __init__(self, message: str = "", *, failures: Iterable[Exception] = (), **details: Any) -> None:

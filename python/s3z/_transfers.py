@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import atexit
-import copy
 import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from s3z import _core, _paths, _progress
 from s3z._config import check_part_size, one_of, transfer_settings
-from s3z._exceptions import (
-    AccessDeniedError,
-    BatchError,
-    ConfigError,
-    CredentialsError,
-    NotFoundError,
-    S3zError,
-    ServiceError,
-    ThrottledError,
-)
+from s3z._exceptions import ConfigError, NotFoundError
 from s3z._types import DownloadResult, HeadResult, ObjectInfo, UploadInfo, Verification
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from s3z._settings import Settings
 
 T = TypeVar("T")
-_BATCH = 1000
 
 # Transfers of daemon threads are stopped, and clean up, before the interpreter goes.
 atexit.register(_core.stop_all)
@@ -211,51 +200,3 @@ def exists(core: _core.Client, uri: str, version_id: str | None) -> bool:
     except NotFoundError:
         return False
     return True
-
-
-def delete(core: _core.Client, uris: str | Iterable[str], version_id: str | None) -> None:
-    """See `Client.delete`."""
-    if isinstance(uris, str):
-        bucket, key = object_uri(uris)
-        core.delete_object(bucket, key, version_id)
-        return
-    if version_id is not None:
-        raise ConfigError("version_id goes with a single URI only")
-    waiting: dict[str, list[str]] = {}
-    failures: list[Exception] = []
-    total = 0
-    for uri in uris:
-        total += 1
-        bucket, key = object_uri(uri)
-        batch = waiting.setdefault(bucket, [])
-        batch.append(key)
-        if len(batch) == _BATCH:
-            failures += _delete_batch(core, bucket, waiting.pop(bucket))
-    for bucket, batch in waiting.items():
-        failures += _delete_batch(core, bucket, batch)
-    if failures:
-        text = f"{len(failures)} of {total} objects could not be removed; first: {failures[0]}"
-        raise BatchError(text, failures=failures)
-
-
-def _delete_batch(core: _core.Client, bucket: str, keys: list[str]) -> list[S3zError]:
-    """Remove at most 1000 objects; an exception for each that failed."""
-    try:
-        outcomes = core.delete_objects(bucket, keys)
-    except CredentialsError:
-        raise
-    except S3zError as error:
-        return [_for_key(error, key) for key in keys]
-    return [_delete_failure(bucket, key, code, text) for key, code, text in outcomes if code is not None]
-
-
-def _for_key(error: S3zError, key: str) -> S3zError:
-    own = copy.copy(error)
-    own.key = key
-    return own
-
-
-def _delete_failure(bucket: str, key: str, code: str, text: str | None) -> S3zError:
-    kinds: dict[str, type[S3zError]] = {"AccessDenied": AccessDeniedError, "SlowDown": ThrottledError}
-    message = f'"s3://{bucket}/{key}" could not be removed: {code}' + (f": {text}" if text else "")
-    return kinds.get(code, ServiceError)(message, bucket=bucket, key=key, code=code)

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+#: of a tuple, what a table shows
+_MOST_SHOWN = 20
+
+
 def _rows(value: object) -> list[tuple[str, object]]:
     return [(each.name, getattr(value, each.name)) for each in fields(value)]  # type: ignore[arg-type]
 
@@ -30,7 +34,8 @@ def html_table(value: object, caption: str) -> str:
 
 def _shown(content: object) -> str:
     if isinstance(content, tuple):
-        return "; ".join(map(str, content))
+        more = [f"and {len(content) - _MOST_SHOWN} more"] if len(content) > _MOST_SHOWN else []
+        return "; ".join([*map(str, content[:_MOST_SHOWN]), *more])
     return content.hex() if isinstance(content, bytes) else str(content)
 
 

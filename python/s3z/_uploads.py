@@ -36,11 +36,9 @@ _LOCAL = ("durable", "direct_io", "overwrite")
 _READS = ("version_id", "if_match", "part_size", "max_concurrency", "deadline")
 
 
-class PutOptions(TypedDict, total=False):
-    """What may be said of an object that is to be stored; see `Client.upload`."""
+class ObjectWords(TypedDict, total=False):
+    """What may be said of any object that is to be stored; see `Client.upload`."""
 
-    if_none_match: str | None
-    if_match: str | None
     checksum: str | None
     content_type: str | None
     metadata: Mapping[str, str] | None
@@ -54,6 +52,13 @@ class PutOptions(TypedDict, total=False):
     content_disposition: str | None
     expires: datetime | str | None
     extra_args: Mapping[str, Any] | None
+
+
+class PutOptions(ObjectWords, total=False):
+    """The same, and what may be said of a single one; see `Client.upload`."""
+
+    if_none_match: str | None
+    if_match: str | None
     part_size: int | None
     max_concurrency: int | None
     deadline: float | None

@@ -1,4 +1,4 @@
-"""The methods of a client that write: files, bytes and streams to objects, and their removal."""
+"""The methods of a client that write: files, bytes and streams to objects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Writing(Reading):
-    """Uploads from anywhere, writers, and removal."""
+    """Uploads from anywhere, and writers."""
 
     def upload(
         self,
@@ -220,20 +220,3 @@ class Writing(Reading):
             >>> s3z.abort_upload("s3://examples/big.bin", "no-such-upload")
         """
         _transfers.abort_upload(self._native(), uri, upload_id)
-
-    def delete(self, uris: str | Iterable[str], *, version_id: str | None = None) -> None:
-        """Remove one object or many. An object that is not there counts as removed.
-
-        Args:
-            uris: one `s3://bucket/key`, or an iterable of them, which is read as it goes, in batches of 1000.
-            version_id: of a single object; None removes the current version.
-
-        Raises:
-            BatchError: some of many could not be removed; `failures` has one exception for each.
-            AccessDeniedError: the store refused to remove a single object.
-            ConfigError: a URI is malformed or has no key.
-
-        Example:
-            >>> s3z.delete(["s3://examples/old.txt", "s3://examples/older.txt"])
-        """
-        _transfers.delete(self._native(), uris, version_id)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from s3z import _batching
 from s3z._cli._object import HEADERS
+from s3z._headers import ObjectOptions
 from s3z._log import warn
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def object_words(context: Context) -> dict[str, Any]:
     given = {name: getattr(options, name) for name in HEADERS}
     metadata = dict(options.metadata) if options.metadata else None
     expires = None if options.expires is None else datetime.fromisoformat(options.expires)
-    words = _batching.object_words({**given, "metadata": metadata, "expires": expires})
+    words = _batching.object_words(ObjectOptions(**given, metadata=metadata, expires=expires), [])
     directive = getattr(options, "metadata_directive", None)
     replace = directive == "REPLACE" or (
         directive is None and any(getattr(options, name) is not None for name in _REPLACING)

@@ -1,12 +1,13 @@
 """`s3z sync`: make the destination hold what the source holds, one way; nothing is deleted unless all went well."""
 
 # names are bytes here, and pathlib would cost start-up time
-# ruff: noqa: PTH111, PTH112, PTH118
+# ruff: noqa: PTH112, PTH118
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
 
+from s3z import _sides
 from s3z._cli._batch import drive
 from s3z._cli._failures import RefusedError
 from s3z._cli._many import Source, goal, keys, understand_source, understand_target
@@ -76,10 +77,8 @@ def _check_delete(source: Source, target: Remote | str) -> None:
         raise RefusedError("--delete needs a directory, a prefix or a wildcard as source")
     if isinstance(target, Remote):
         return
-    real = os.path.realpath(target)
-    home = os.path.realpath(os.path.expanduser("~"))
-    if real in ("/", home):
-        what = "the root directory" if real == "/" else "the home directory"
+    what = _sides.protected(target)
+    if what is not None:
         raise RefusedError(f'target "{target}" is {what}: nothing is deleted there')
 
 
@@ -181,4 +180,4 @@ def listed(source: Source, relative: bytes) -> dict[str, Any]:
             "exact": True,
             "strip": strip,
         }
-    return {"kind": "tree", "root": os.fsencode(source.target), "name_prefix": b"", "stats": True, "follow": True}
+    return {"kind": "tree", "root": os.fsencode(source.target), "file_name": relative, "stats": True, "follow": True}

@@ -266,25 +266,24 @@ impl Work {
         if selected == 0 && !sync.force {
             self.counts.held_back.store(count, Relaxed);
             let text = "the source selects nothing, so that --delete would remove everything at the destination";
-            return Err(Error::new(ErrorKind::NotFound, text));
+            self.refuse(Error::new(ErrorKind::NotFound, text), "not_found").await;
+            return Ok(());
         }
         if let Some(most) = sync.max_delete.filter(|most| count > *most) {
             self.counts.held_back.store(count, Relaxed);
             let text = format!("{count} objects would be deleted, but max_delete is {most}: none was");
-            let error = Error::config(text);
-            let outcome = Outcome {
-                operation: "rm",
-                source: Vec::new(),
-                destination: None,
-                version_id: None,
-                object: None,
-                what: What::Failed(error, Some("delete_limit")),
-            };
-            self.counts.count(&outcome);
-            let _ = self.out.send(outcome).await;
+            self.refuse(Error::config(text), "delete_limit").await;
             return Ok(());
         }
         Deleter::after(job, self.out.clone()).candidates(bucket, candidates.read()?).await;
         Ok(())
+    }
+
+    /// Tells why nothing is deleted; of no object by itself.
+    async fn refuse(&self, error: Error, kind: &'static str) {
+        let failure = entry::Failure { kind: Some(kind), ..entry::Failure::of(Vec::new(), error) };
+        let outcome = Outcome { operation: "rm", ..failure.into() };
+        self.counts.count(&outcome);
+        let _ = self.out.send(outcome).await;
     }
 }

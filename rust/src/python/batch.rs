@@ -8,10 +8,12 @@ use pyo3::types::{PyBytes, PyDict};
 
 use super::batch_request::{OPTIONS, understood};
 use super::client::Client;
-use super::convert::Options;
+use super::convert::{self, Options};
 use super::error::{check_process, defect, kept_notes, to_python};
 use super::runtime::{Watch, detach, wait};
+use crate::error::{Error, ErrorKind, MAX_SHOWN, escape};
 use crate::ops::batch::{Batch as Outcomes, Counts, Outcome, What, json, label, text};
+use crate::ops::report::TransferReport;
 use crate::progress::{Cancel, Progress};
 
 /// Outcomes of one call.
@@ -33,6 +35,17 @@ type Failed<'py> =
 type Skipped<'py> = (Bound<'py, PyBytes>, &'static str);
 type Row<'py> = (Bound<'py, PyBytes>, Vec<Failed<'py>>, Vec<Skipped<'py>>);
 
+/// What is told besides lines and failures.
+#[derive(Debug, Clone, Copy)]
+struct Tells {
+    skips: bool,
+    differences: bool,
+    /// That of the last transfer, for a batch of one.
+    report: bool,
+    /// Failures name their object by themselves, since no label does it.
+    names: bool,
+}
+
 #[pyclass(module = "s3z._core", frozen)]
 pub struct Batch {
     /// Taken while a call waits for it.
@@ -43,7 +56,8 @@ pub struct Batch {
     progress: Arc<Progress>,
     cancel: Cancel,
     format: Format,
-    tells_skips: bool,
+    tells: Tells,
+    report: Mutex<Option<TransferReport>>,
     pid: u32,
 }
 
@@ -70,7 +84,13 @@ pub fn start_batch(
         progress,
         cancel,
         format,
-        tells_skips: options.get("tells_skips")?.unwrap_or(false),
+        tells: Tells {
+            skips: options.get("tells_skips")?.unwrap_or(false),
+            differences: options.get("tells_differences")?.unwrap_or(false),
+            report: options.get("tells_report")?.unwrap_or(false),
+            names: options.get("names_failures")?.unwrap_or(false),
+        },
+        report: Mutex::default(),
         pid: std::process::id(),
     })
 }
@@ -135,11 +155,17 @@ impl Batch {
         kept_notes(&self.counts.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The last transfer that was done, if that is told.
+    fn report<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        report.map(|report| convert::report(py, report)).transpose()
+    }
+
     /// What came of it so far.
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let counts = &self.counts;
         let dict = PyDict::new(py);
-        let fields: [(&str, &AtomicU64); 13] = [
+        let fields: [(&str, &AtomicU64); 16] = [
             ("found", &counts.found),
             ("done", &counts.done),
             ("skipped", &counts.skipped),
@@ -147,6 +173,9 @@ impl Batch {
             ("deleted", &counts.deleted),
             ("held_back", &counts.held_back),
             ("differs", &counts.differs),
+            ("source_only", &counts.source_only),
+            ("destination_only", &counts.destination_only),
+            ("unproven", &counts.unproven),
             ("unconditional", &counts.unconditional),
             ("transferred", &counts.transferred),
             ("resumed", &counts.resumed),
@@ -179,10 +208,19 @@ impl Batch {
                 Format::Json => json(&outcome, &mut lines),
             }
             match outcome.what {
-                What::Skipped(reason) if self.tells_skips => {
+                What::Skipped(reason) if self.tells.skips => {
                     skipped.push((PyBytes::new(py, &label(&outcome)), reason));
                 }
-                What::Failed(..) => failed.push(failure(py, outcome)),
+                What::Differs(how) if self.tells.differences => {
+                    skipped.push((PyBytes::new(py, &outcome.source), how));
+                }
+                What::Done(Some(report)) if self.tells.report => {
+                    // What is told of the object took the ETag along.
+                    let etag = report.etag.clone().or_else(|| outcome.object.and_then(|object| object.etag));
+                    let report = TransferReport { etag, ..*report };
+                    *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+                }
+                What::Failed(..) => failed.push(failure(py, outcome, self.tells.names)),
                 _ => {}
             }
         }
@@ -190,11 +228,30 @@ impl Batch {
     }
 }
 
-fn failure(py: Python<'_>, outcome: Outcome) -> Failed<'_> {
+fn failure(py: Python<'_>, outcome: Outcome, names: bool) -> Failed<'_> {
     let label = PyBytes::new(py, &label(&outcome));
+    let shown = String::from_utf8_lossy(&outcome.source).into_owned();
     let source = PyBytes::new(py, &outcome.source);
     let destination = outcome.destination.map(|name| PyBytes::new(py, &name));
     let What::Failed(error, kind) = outcome.what else { unreachable!("only failures come here") };
+    let error = if names { naming(error, &shown) } else { error };
     let exception = to_python(py, error).into_value(py).into_any();
     (label, source, destination, exception, kind)
+}
+
+/// The same, with the source named if it names nothing yet; a failure of the whole has none.
+fn naming(error: Error, source: &str) -> Error {
+    let names_none = matches!(error.kind(), ErrorKind::LocalIo | ErrorKind::Credentials);
+    if source.is_empty() || names_none || error.bucket().is_some() {
+        return error;
+    }
+    if let Some((bucket, key)) = source.strip_prefix("s3://").and_then(|rest| rest.split_once('/')) {
+        return error.with_object(bucket, key);
+    }
+    let shown = escape(source, MAX_SHOWN);
+    if error.message().contains(&shown) {
+        return error;
+    }
+    let text = format!("\"{shown}\": {}", error.message());
+    error.saying(text)
 }

@@ -16,7 +16,7 @@ use crate::ops::batch::{
 };
 use crate::ops::select::{Filters, Pattern};
 
-pub const OPTIONS: [&str; 37] = [
+pub const OPTIONS: [&str; 40] = [
     "manifest",
     "job",
     "download",
@@ -52,10 +52,14 @@ pub const OPTIONS: [&str; 37] = [
     "force",
     "format",
     "tells_skips",
+    "tells_differences",
+    "tells_report",
+    "names_failures",
     "text_type",
     "bytes_type",
 ];
-const SELECTION: [&str; 19] = [
+const SELECTION: [&str; 20] = [
+    "file_name",
     "all",
     "versions",
     "exact",
@@ -204,6 +208,7 @@ fn selection(words: Bound<'_, PyDict>) -> PyResult<Selection> {
         "tree" => Selection::Tree(Tree {
             root: words.get("root")?.unwrap_or_default(),
             name_prefix: words.get("name_prefix")?.unwrap_or_default(),
+            file_name: words.get("file_name")?,
             filters,
             filter_prefix: words.get("filter_prefix")?,
             follows: flag("follow", true)?,

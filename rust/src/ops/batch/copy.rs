@@ -1,5 +1,6 @@
 //! From one object to another: by the server itself, or through this machine where the two sides are different stores.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::decide::Condition;
@@ -36,17 +37,27 @@ pub async fn copy(
     condition: &Condition,
 ) -> Result<Copied> {
     let from = reference(source)?;
-    if job.copies_on_server {
-        match on_server(job, source, from.clone(), size, target, condition).await {
-            Err(error) if cannot(&error) => {}
-            made => return made,
-        }
+    if !job.copies_on_server {
+        return through(job, from, target, condition).await;
     }
-    through(job, from, target, condition).await
+    let copied = on_server(job, source, from.clone(), size, target, condition).await;
+    match copied {
+        Err(error) if lacks(&error) && *condition != Condition::None => {
+            // A store without conditional writes: the look before has decided (cli.md 2.7).
+            job.counts.unconditional.fetch_add(1, Relaxed);
+            match on_server(job, source, from.clone(), size, target, &Condition::None).await {
+                Err(error) if lacks(&error) => through(job, from, target, &Condition::None).await,
+                copied => copied,
+            }
+        }
+        Err(error) if lacks(&error) => through(job, from, target, condition).await,
+        copied => copied,
+    }
 }
 
-/// Whether the store has no copies, or none of such objects (directory markers, where keys are directories).
-fn cannot(error: &Error) -> bool {
+/// Whether a store says that it does not know what was asked of it, or has no copies of such objects (markers, where
+/// keys are directories).
+fn lacks(error: &Error) -> bool {
     error.status() == Some(501) || error.code() == Some("DirectoryObjectContainsData")
 }
 

@@ -1,5 +1,6 @@
 //! Many deletions: keys in batches of 1,000, side by side, each with its own outcome; files beneath their directories.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -68,14 +69,18 @@ impl Deleter {
     }
 
     async fn feed(&mut self, feed: &mut Feed) {
-        let (mut bucket, mut keys, mut files) = (String::new(), Vec::new(), Vec::new());
+        let (mut buckets, mut files) = (HashMap::<Arc<str>, Vec<Key>>::new(), Vec::new());
         while let Some(found) = feed.next().await {
             self.counts.found.fetch_add(1, Relaxed);
             match found {
                 Found::Entry(entry) => match entry.place {
                     Place::Object(object) => {
-                        object.bucket.as_ref().clone_into(&mut bucket);
+                        let keys = buckets.entry(object.bucket.clone()).or_default();
                         keys.push((object.key, object.version_id));
+                        if keys.len() == BATCH {
+                            let keys = std::mem::take(keys);
+                            self.keys(&object.bucket, keys).await;
+                        }
                     }
                     Place::File(path) => files.push(Candidate::named(path)),
                 },
@@ -88,14 +93,11 @@ impl Deleter {
                     self.tell(outcome(Vec::new(), What::Failed(error, None))).await;
                 }
             }
-            if keys.len() == BATCH {
-                self.keys(&bucket, std::mem::take(&mut keys)).await;
-            }
             if files.len() == BATCH {
                 self.files(std::mem::take(&mut files), false).await;
             }
         }
-        if !keys.is_empty() {
+        for (bucket, keys) in buckets.into_iter().filter(|(_, keys)| !keys.is_empty()) {
             self.keys(&bucket, keys).await;
         }
         if !files.is_empty() {
@@ -182,8 +184,11 @@ impl Deleter {
     }
 
     async fn tell(&mut self, outcome: Outcome) {
+        if !self.counts.is_news(&outcome) {
+            return;
+        }
         self.counts.count(&outcome);
-        if self.exit_on_error && matches!(outcome.what, What::Failed(..)) {
+        if outcome.is_the_end() || self.exit_on_error && matches!(outcome.what, What::Failed(..)) {
             self.cancel.trigger();
         }
         let _ = self.out.send(outcome).await;
@@ -221,10 +226,9 @@ async fn delete(engine: &Engine, bucket: &str, keys: Vec<Key>) -> Vec<Outcome> {
             .collect(),
         Err(error) => {
             let failed = |(key, version_id): Key| {
-                let (request_id, host_id) = (error.request_id(), error.host_id());
-                let again = Error::new(error.kind(), error.message())
-                    .with_object(bucket, &key)
-                    .with_request_id(request_id.map(str::to_owned), host_id.map(str::to_owned));
+                let ids = (error.request_id().map(str::to_owned), error.host_id().map(str::to_owned));
+                let again = Error::new(error.kind(), error.message()).with_request_id(ids.0, ids.1);
+                let again = again.with_attempts(error.attempts()).with_object(bucket, &key);
                 let again = match error.status() {
                     Some(status) => again.with_status(status, error.code().map(str::to_owned)),
                     None => again,

@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::ops::report::TransferReport;
 
 /// One thing to be done something with.
@@ -120,6 +120,13 @@ pub enum What {
     /// Compared, and how it differs.
     Differs(&'static str),
     Failed(Error, Option<&'static str>),
+}
+
+impl Outcome {
+    /// Whether nothing more can go well: keys that cannot be renewed are no trouble of one object (R7).
+    pub fn is_the_end(&self) -> bool {
+        matches!(&self.what, What::Failed(error, _) if error.kind() == ErrorKind::Credentials)
+    }
 }
 
 impl From<Failure> for Outcome {

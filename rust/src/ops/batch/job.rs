@@ -103,8 +103,11 @@ pub struct Counts {
     pub failed: AtomicU64,
     pub deleted: AtomicU64,
     pub held_back: AtomicU64,
-    /// Names that a comparison found to differ.
+    /// Names that a comparison found to differ, and of these: on one side only, or not known to be the same.
     pub differs: AtomicU64,
+    pub source_only: AtomicU64,
+    pub destination_only: AtomicU64,
+    pub unproven: AtomicU64,
     /// Writes whose condition the store does not know.
     pub unconditional: AtomicU64,
     pub transferred: AtomicU64,
@@ -114,6 +117,8 @@ pub struct Counts {
     pub length: AtomicU64,
     /// A listing broke off: what is missing nobody knows.
     pub is_broken: AtomicBool,
+    /// Keys could not be had, which is told once.
+    pub is_keyless: AtomicBool,
     pub kept: Mutex<Kept>,
 }
 
@@ -127,10 +132,23 @@ pub struct Kept {
 }
 
 impl Counts {
+    /// Whether this is to be told: that there are no keys is, but once.
+    pub fn is_news(&self, outcome: &Outcome) -> bool {
+        !outcome.is_the_end() || !self.is_keyless.swap(true, Relaxed)
+    }
+
     pub fn count(&self, outcome: &Outcome) {
         match &outcome.what {
             What::Skipped(_) => self.skipped.fetch_add(1, Relaxed),
-            What::Differs(_) => self.differs.fetch_add(1, Relaxed),
+            What::Differs(how) => {
+                match *how {
+                    "source_only" => self.source_only.fetch_add(1, Relaxed),
+                    "destination_only" => self.destination_only.fetch_add(1, Relaxed),
+                    "unproven" => self.unproven.fetch_add(1, Relaxed),
+                    _ => 0,
+                };
+                self.differs.fetch_add(1, Relaxed)
+            }
             What::Failed(..) => self.failed.fetch_add(1, Relaxed),
             What::Done(_) | What::Dry if outcome.operation == "rm" => self.deleted.fetch_add(1, Relaxed),
             What::Dry => self.done.fetch_add(1, Relaxed),

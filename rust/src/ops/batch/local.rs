@@ -24,6 +24,8 @@ pub struct Tree {
     pub root: Vec<u8>,
     /// What relative names begin with; empty, or ending in `/`.
     pub name_prefix: Vec<u8>,
+    /// What a root that is a file is called; `None`: by its last segment.
+    pub file_name: Option<Vec<u8>>,
     pub filters: Filters,
     /// What filters leave off paths; `None`: they look at the name below the root.
     pub filter_prefix: Option<Vec<u8>>,
@@ -95,8 +97,8 @@ impl Tree {
             Kind::Special => return Some(not_regular(path)),
             _ => {}
         }
-        let mut relative = self.name_prefix.clone();
-        relative.extend_from_slice(&walked.name);
+        let own = self.file_name.as_ref().filter(|_| is_file).unwrap_or(&walked.name);
+        let relative = [self.name_prefix.as_slice(), own].concat();
         self.entry(relative, path, &walked, dirs)
     }
 
@@ -176,6 +178,7 @@ pub(super) fn matches(
             let tree = Tree {
                 root: path,
                 name_prefix: name,
+                file_name: None,
                 filters: filters.clone(),
                 filter_prefix: Some(prefix.clone()),
                 follows,

@@ -264,10 +264,13 @@ impl Run {
         {
             return self.job.counts.stopped(error);
         }
+        if !self.job.counts.is_news(&outcome) {
+            return;
+        }
         self.job.counts.count(&outcome);
         if !matches!(outcome.what, What::Failed(..)) {
             self.job.progress.object_done();
-        } else if self.job.how.exit_on_error {
+        } else if self.job.how.exit_on_error || outcome.is_the_end() {
             self.job.cancel.trigger();
         }
         // Nobody listens any more: the counts are told all the same.
