@@ -220,9 +220,14 @@ class TestTogether:
 
     @pytest.mark.timeout(300)
     def test_ten_thousand_lines_in_one_process(self, run: Command, fake_s3: FakeS3) -> None:
-        outcome = lines(run, *[f"cp dir/a.txt s3://c/{number:05}" for number in range(10_000)])
-        assert len(outcome.lines) == len(set(outcome.lines)) == 10_000
-        assert len(keys(fake_s3, "c")) == 10_000
+        """Three bad ones, each of its own kind, fail alone and by their numbers."""
+        text = [f"cp dir/a.txt s3://c/{number:05}" for number in range(10_000)]
+        text[4_321], text[7_000], text[9_999] = "cp 'unclosed", "cp s3://b/none out/none", "cp dir/none s3://c/none"
+        outcome = lines(run, *text, status=1)
+        assert numbers(outcome) == [4_322, 7_001, 10_000]
+        good = [line for number, line in enumerate(text) if number not in (4_321, 7_000, 9_999)]
+        assert sorted(outcome.lines) == good
+        assert keys(fake_s3, "c") == [line[-5:] for line in good]
         connections = {record["connection"] for record in fake_s3.log(operation="PutObject")}
         assert len(connections) < 1000, "an engine for each line?"
 
