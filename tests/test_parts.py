@@ -218,7 +218,9 @@ class TestUploadsCommand:
             up.upload_id for up in left if up is not left[2]
         )
         fake_client.abort_upload(left[0].uri, left[0].upload_id)
-        outcome = run("uploads", "abort", "--older-than", "0", "--include", "logs/*", "--exclude", "*2", "s3://examples")
+        outcome = run(
+            "uploads", "abort", "--older-than", "0", "--include", "logs/*", "--exclude", "*2", "s3://examples"
+        )
         assert outcome.lines == [f"abort s3://examples/logs/1 {left[1].upload_id}"]
         assert len(fake_s3.uploads()) == 2
         run("uploads", "abort", "--older-than", "0", "s3://examples")
