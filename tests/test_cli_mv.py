@@ -408,6 +408,30 @@ class TestDelete:
         assert sides.source == {**FILES, "z": b"newer"}
         assert sides.destination == {"z": b"z"}
 
+    @pytest.mark.parametrize("way", [DOWN, ACROSS], ids=["down", "across"])
+    @pytest.mark.parametrize("change", [True, False])
+    def test_store_with_no_conditional_deletes(
+        self, fake: Command, fake_s3: FakeS3, tmp_path: Path, way: tuple[str, str], change: bool
+    ) -> None:
+        """There a look at the source, just before, has to do."""
+        sides = Sides(fake_s3, tmp_path, way)
+        fake_s3.rule({"type": "respond", "status": 501, "code": "NotImplemented"}, operation="DeleteObject", times=1)
+        fake_s3.rule({"type": "latency", "ms": 700}, operation="HeadObject", key="p/z")
+        process = fake.start("mv", "s3://b/p/z*", way[1])
+        fake_s3.wait_for_log(operation="HeadObject", key="p/z")
+        if change:
+            fake_s3.put("b", "p/z", b"newer")
+        stdout, stderr = process.communicate(timeout=60)
+        assert sides.destination == {"z": b"z"}
+        if change:
+            assert (process.returncode, stdout) == (1, b"")
+            assert b"source changed after it was read, and is kept" in stderr
+            assert sides.source == {**FILES, "z": b"newer"}
+            assert not any(fake_s3.log(operation=operation) for operation in DELETES)
+        else:
+            assert process.returncode == 0, stderr
+            assert "z" not in sides.source
+
     def test_copy_whose_source_changes_loses_nothing(self, fake: Command, fake_s3: FakeS3, tmp_path: Path) -> None:
         fake_s3.rule({"type": "latency", "ms": 1000}, operation="CopyObject", times=1)
         process = fake.start("mv", "s3://b/p/z*", "s3://c/q/")

@@ -9,10 +9,9 @@ from s3z._content_type import BY_EXTENSION, BYTES, TEXT
 from s3z._headers import ObjectOptions, build
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from s3z._client import Client
-    from s3z._types import ProgressEvent
 
     Batch = _core.Batch
     BatchRow = _core.BatchRow
@@ -23,13 +22,6 @@ if TYPE_CHECKING:
 def start(source: Client, destination: Client, request: dict[str, Any]) -> Batch:
     """Begin a batch; it runs by itself, as long as its outcomes are taken."""
     return _core.start_batch(source._native(), destination._native(), request)
-
-
-def shown(show: Callable[[ProgressEvent], object]) -> ProgressFunction:
-    """What the core calls with its counts, for who wants events."""
-    from s3z._types import ProgressEvent
-
-    return lambda *counts: show(ProgressEvent(*counts))
 
 
 def object_words(given: dict[str, Any]) -> dict[str, Any]:
