@@ -216,7 +216,7 @@ class TestTogether:
         for _, step in sorted(ends):
             running += step
             most = max(most, running)
-        assert most <= 3
+        assert most == 3
 
     @pytest.mark.timeout(300)
     def test_ten_thousand_lines_in_one_process(self, run: Command, fake_s3: FakeS3) -> None:

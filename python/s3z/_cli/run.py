@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from s3z._cli._context import Context
     from s3z._cli._parser import Parsed
 
-#: lines at a time where no number is given; batches of lines that are alike take half of these places
+#: lines at a time where no number is given
 _LINES = 32
 #: what waits for a place
 _WAITING = 4
@@ -86,17 +86,22 @@ def _work(context: Context, descriptor: int) -> Iterator[tuple[int, str] | Group
 
 
 class _Places:
-    """So many objects may be in work: a line takes one place, a group up to half of all."""
+    """So many may be in work: a line takes one place, a group what is free of those that groups may have.
 
-    def __init__(self, count: int) -> None:
-        self._free, self._half = count, max(1, count // 2)
+    Args:
+        count: of places.
+        most: that a group takes.
+    """
+
+    def __init__(self, count: int, most: int) -> None:
+        self._free, self._most = count, most
         self._changed = threading.Condition()
 
     def take(self, *, many: bool) -> int:
         """Wait for a place, or for some."""
         with self._changed:
             self._changed.wait_for(lambda: self._free > 0)
-            taken = min(self._free, self._half if many else 1)
+            taken = min(self._free, self._most if many else 1)
             self._free -= taken
             return taken
 
@@ -116,7 +121,8 @@ class _Crew:
         # So many objects in all: an explicit number is never exceeded.
         self._is_bound = context.workers is not None
         self._size = context.workers or _LINES
-        self._places = _Places(self._size)
+        # Without a number two groups go side by side, each with as many objects at once as the core likes.
+        self._places = _Places(self._size, self._size if self._is_bound else self._size // 2)
         self._queue: queue.Queue[tuple[int, str] | Group | None] = queue.Queue(_WAITING)
         self._live: set[Context] = set()
         self._lock = threading.Lock()
