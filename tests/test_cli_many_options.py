@@ -539,6 +539,26 @@ class TestManifest:
         assert outcome.status == bool(missing), "it is either refused or done"
         assert bool(failed(outcome)) == bool(missing)
 
+    @pytest.mark.parametrize(
+        "content",
+        [b"my notes\nand no end", b"no line at all", b"\0" * 300, b"\n", b'{"record":"manifest"}\n', b"x" * 200],
+    )
+    def test_foreign_file_is_refused_and_left_as_it_is(
+        self, fake: Command, fake_s3: FakeS3, tmp_path: Path, content: bytes
+    ) -> None:
+        (tmp_path / "m").write_bytes(content)
+        outcome = fake("cp", "--manifest", "m", "up/", "s3://c/q/", status=1)
+        assert "is no manifest of this job" in outcome.stderr
+        assert (tmp_path / "m").read_bytes() == content
+        assert keys(fake_s3, "c") == set()
+
+    @pytest.mark.parametrize("cut", [0, 1, 20])
+    def test_first_line_that_was_cut_short_is_begun_anew(self, fake: Command, tmp_path: Path, cut: int) -> None:
+        fake("cp", "--manifest", "m", "up/", "s3://c/q/")
+        (tmp_path / "m").write_bytes((tmp_path / "m").read_bytes()[:cut])
+        fake("cp", "--manifest", "m", "up/", "s3://c/q/")
+        assert set(reasons(fake("--json", "cp", "--manifest", "m", "up/", "s3://c/q/")).values()) == {"manifest"}
+
     def test_manifest_in_use_is_refused(self, fake: Command, fake_s3: FakeS3) -> None:
         fake_s3.rule({"type": "latency", "ms": 60_000}, operation="PutObject", times=len(FILES))
         process = fake.start("cp", "--manifest", "m", "up/", "s3://c/q/")

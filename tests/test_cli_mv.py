@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.command import Outcome
+from support import strace
+from support.command import SCRIPT, Outcome
 from support.data import MIB, pattern, remove_leftovers
 from support.planted import (
     bound_by_modes,
@@ -360,6 +362,15 @@ class TestSourceIsKept:
                         "sub/b.txt")  # fmt: skip
 
 
+def _step(call: strace.Call) -> str | None:
+    """What a system call is to a download that moves."""
+    if call.name in ("fsync", "fdatasync"):
+        return "file" if ".s3z-" in call.arguments else "directory"
+    if call.name.startswith("rename"):
+        return "rename"
+    return "delete" if re.search(r"DELETE /|POST /b\?delete", call.arguments) else None
+
+
 class TestDelete:
     def until_asked(self, server: FakeS3, process: subprocess.Popen[bytes]) -> None:
         """Wait until the deletion of a source is asked for."""
@@ -396,6 +407,30 @@ class TestDelete:
         assert stderr.startswith(b'ERROR "mv s3://b/p/z ')
         assert sides.source == {**FILES, "z": b"newer"}
         assert sides.destination == {"z": b"z"}
+
+    @pytest.mark.parametrize("way", [DOWN, ACROSS], ids=["down", "across"])
+    @pytest.mark.parametrize("change", [True, False])
+    def test_store_with_no_conditional_deletes(
+        self, fake: Command, fake_s3: FakeS3, tmp_path: Path, way: tuple[str, str], change: bool
+    ) -> None:
+        """There a look at the source, just before, has to do."""
+        sides = Sides(fake_s3, tmp_path, way)
+        fake_s3.rule({"type": "respond", "status": 501, "code": "NotImplemented"}, operation="DeleteObject", times=1)
+        fake_s3.rule({"type": "latency", "ms": 700}, operation="HeadObject", key="p/z")
+        process = fake.start("mv", "s3://b/p/z*", way[1])
+        fake_s3.wait_for_log(operation="HeadObject", key="p/z")
+        if change:
+            fake_s3.put("b", "p/z", b"newer")
+        stdout, stderr = process.communicate(timeout=60)
+        assert sides.destination == {"z": b"z"}
+        if change:
+            assert (process.returncode, stdout) == (1, b"")
+            assert b"source changed after it was read, and is kept" in stderr
+            assert sides.source == {**FILES, "z": b"newer"}
+            assert not any(fake_s3.log(operation=operation) for operation in DELETES)
+        else:
+            assert process.returncode == 0, stderr
+            assert "z" not in sides.source
 
     def test_copy_whose_source_changes_loses_nothing(self, fake: Command, fake_s3: FakeS3, tmp_path: Path) -> None:
         fake_s3.rule({"type": "latency", "ms": 1000}, operation="CopyObject", times=1)
@@ -442,6 +477,30 @@ class TestDelete:
         outcome = fake("--json", "mv", *way, status=1)
         assert kinds(outcome) == {f"s3://b/p/{name}": "access_denied" for name in FILES}
         assert (sides.source, sides.destination) == (FILES, FILES)
+
+    @pytest.mark.parametrize("fault", ["fsync,fdatasync:error=EIO", "renameat,renameat2,linkat:error=EIO"])
+    def test_a_disk_that_fails_keeps_the_source(
+        self, fake: Command, fake_s3: FakeS3, tmp_path: Path, fault: str
+    ) -> None:
+        prefix, trace = strace.command(tmp_path / "trace", fault)
+        outcome = fake("--json", "mv", *DOWN, status=1, program=strace.s3z_under(prefix, SCRIPT))
+        assert trace.injections()
+        assert kinds(outcome) == {f"s3://b/p/{name}": "local_io" for name in FILES}
+        assert Sides(fake_s3, tmp_path, DOWN).source == FILES
+        assert tree(tmp_path / "out") == {}
+        assert not any(fake_s3.log(operation=operation) for operation in DELETES)
+
+    def test_file_and_directory_are_synced_before(self, fake: Command, tmp_path: Path) -> None:
+        """The only other copy goes: file, name and new directory are on the disk before its deletion is asked for."""
+        calls = ("fsync", "fdatasync", "renameat", "renameat2", "write", "writev", "sendto")
+        prefix, trace = strace.command(tmp_path / "trace", also=calls)
+        fake("mv", "s3://b/p/sub/b.txt", "out/sub/", program=strace.s3z_under(prefix, SCRIPT))
+        told = [_step(call) for call in trace.calls]
+        steps = [step for step in told if step]
+        assert steps[0] == "file", steps
+        assert steps.index("rename") < steps.index("directory") < steps.index("delete"), steps
+        directories = [call.arguments for call in trace.named("fsync") if ".s3z-" not in call.arguments]
+        assert any(each.endswith("/out/sub>") for each in directories), directories
 
     def test_file_that_cannot_be_deleted_is_an_error(self, fake: Command, fake_s3: FakeS3, tmp_path: Path) -> None:
         program = bound_by_modes()

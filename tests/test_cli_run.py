@@ -216,13 +216,18 @@ class TestTogether:
         for _, step in sorted(ends):
             running += step
             most = max(most, running)
-        assert most <= 3
+        assert most == 3
 
     @pytest.mark.timeout(300)
     def test_ten_thousand_lines_in_one_process(self, run: Command, fake_s3: FakeS3) -> None:
-        outcome = lines(run, *[f"cp dir/a.txt s3://c/{number:05}" for number in range(10_000)])
-        assert len(outcome.lines) == len(set(outcome.lines)) == 10_000
-        assert len(keys(fake_s3, "c")) == 10_000
+        """Three bad ones, each of its own kind, fail alone and by their numbers."""
+        text = [f"cp dir/a.txt s3://c/{number:05}" for number in range(10_000)]
+        text[4_321], text[7_000], text[9_999] = "cp 'unclosed", "cp s3://b/none out/none", "cp dir/none s3://c/none"
+        outcome = lines(run, *text, status=1)
+        assert numbers(outcome) == [4_322, 7_001, 10_000]
+        good = [line for number, line in enumerate(text) if number not in (4_321, 7_000, 9_999)]
+        assert sorted(outcome.lines) == good
+        assert keys(fake_s3, "c") == [line[-5:] for line in good]
         connections = {record["connection"] for record in fake_s3.log(operation="PutObject")}
         assert len(connections) < 1000, "an engine for each line?"
 
@@ -281,3 +286,110 @@ def test_every_server(
     assert read_tree(tmp_path / "out") == read_tree(tmp_path / "dir")
     lines(command(server), f"rm s3://{bucket}/d/1*", f"rm s3://{bucket}/d/0*")
     assert keys(server, bucket) == [f"d/{number}" for number in range(20, 50)]
+
+
+class TestAlike:
+    """Lines of one object each that follow each other with the same options are one batch, and nobody can tell."""
+
+    #: with `%` for what keeps one from the other: a directory, and the beginning of keys
+    SAME = (
+        "cp dir/a.txt s3://c/%/1", "cp dir/a.txt s3://c/%/", "cp dir/sub/b.txt s3://c/%/d/", "cp dir/none s3://c/%/2",
+        "cp dir s3://c/%/3", "cp dir/ s3://c/%/4/", "cp -n dir/a.txt s3://c/%/5", "cp --metadata k=v dir/a.txt s3://c/%/6",
+        "cp --content-type x/y --storage-class STANDARD_IA dir/a.txt s3://c/%/7", "cp s3://b/p/a.txt %/x",
+        "cp s3://b/p/a.txt %/there", "cp s3://b/p/a.txt %/new/", "cp s3://b/p/a.txt %/new/deep/y",
+        "cp s3://b/p/none %/z",
+        "cp --verify=require s3://b/p/a.txt %/v", "cp s3://b/p/a.txt s3://c/%/8", "cp s3://b/p/a.txt s3://c/%/e/",
+        "cp s3://b/p/a.txt s3://b/p/a.txt", "cp s3://b/p/. %/dot", "cp s3://b/p/.. %/", "cp s3://b/p/* %/w/",
+        "cp s3://nobucket/x %/n", "cp s3://b/p/a.txt %/a.txt/below", "mv s3://b/%/m1 %/m1", "mv s3://b/%/m2 s3://c/%/m2",
+        "mv %/up s3://c/%/up", "rm s3://b/%/r1", "rm s3://b/%/r2", "rm s3://b/%/none", "rm %/gone", "rm s3://b/%/",
+        "rm s3://b/%/r3 s3://b/%/r4", "cp --resume dir/a.txt s3://c/%/9", "cp --no-such dir/a.txt s3://c/%/9",
+        "cp --metadata-directive COPY dir/a.txt s3://c/%/9", "cp -c 1 -p 5 dir/a.txt s3://c/%/10", "cp ./dir/a.txt s3://c/%/11",
+        "cp s3://b/p/a.txt ./%/dotted", "cp %/link s3://c/%/12", "cp %/fifo s3://c/%/13",
+    )  # fmt: skip
+
+    def place(self, fake_s3: FakeS3, directory: Path) -> None:
+        write_tree(directory, {"there/kept": "kept\n", "up": "up\n", "gone": "gone\n", "a.txt": "a file\n"})
+        (directory / "link").symlink_to("a.txt")
+        os.mkfifo(directory / "fifo")
+        for key in ("m1", "m2", "r1", "r2", "r3", "r4"):
+            fake_s3.put("b", f"{directory.name}/{key}", key.encode())
+
+    def told(self, outcome: Outcome, name: str) -> list[str]:
+        """Records but for what differs from run to run, and between a line and a command."""
+        found = []
+        for record in [*outcome.records, *outcome.error_records]:
+            if record.get("record") == "summary":
+                continue
+            for each in ("seconds", "line"):
+                record.pop(each, None)
+            for each in ("request_id", "hint"):
+                record.get("error", {}).pop(each, None)
+            record.get("object", {}).pop("last_modified", None)
+            record.setdefault("command", "")
+            record.pop("command")
+            text = re.sub(r", request id: \w+", "", str(sorted(record.items())))
+            found.append(text.replace(f"{name}/", "%/"))
+        return sorted(found)
+
+    @pytest.mark.parametrize("workers", [(), ("--numworkers", "3")])
+    def test_as_if_by_themselves(self, run: Command, fake_s3: FakeS3, tmp_path: Path, workers: tuple[str, ...]) -> None:
+        self.place(fake_s3, tmp_path / "one")
+        self.place(fake_s3, tmp_path / "all")
+        alone = [run("--json", *line.replace("%", "one").split(), status=None) for line in self.SAME]
+        together = lines(run, *[line.replace("%", "all") for line in self.SAME], options=("--json", *workers), status=1)
+        (tmp_path / "one/fifo").unlink()
+        (tmp_path / "all/fifo").unlink()
+        expected = sorted(record for outcome in alone for record in self.told(outcome, "one"))
+        assert self.told(together, "all") == expected
+        assert read_tree(tmp_path / "one") == read_tree(tmp_path / "all")
+        mine, theirs = (
+            {key.replace(name, "%"): text for key, text in {**objects(fake_s3, "b"), **objects(fake_s3, "c")}.items()
+             if name in key}
+            for name in ("one", "all")
+        )  # fmt: skip
+        assert mine == theirs
+        failed = [record["line"] for record in together.error_records if "error" in record]
+        assert sorted(failed) == [number for number, outcome in enumerate(alone, 1) if outcome.status]
+
+    def test_removals_are_few_requests_and_each_has_its_line(self, run: Command, fake_s3: FakeS3) -> None:
+        fill(fake_s3, "c", [f"{number:04}" for number in range(2500)])
+        fake_s3.rule({"type": "delete_errors", "keys": "0777", "code": "AccessDenied"}, operation="DeleteObjects")
+        outcome = lines(run, *[f"rm s3://c/{number:04}" for number in range(2500)], options=("--json",), status=1)
+        assert len(fake_s3.log(operation="DeleteObjects")) == 3
+        assert keys(fake_s3, "c") == ["0777"]
+        (error,) = [record for record in outcome.error_records if "error" in record]
+        assert (error["line"], error["command"]) == (778, "rm s3://c/0777")
+        assert outcome.records[-1]["objects"] == {
+            "done": 2499, "skipped": 0, "failed": 1, "deleted": 2499, "deletes_held_back": 0,
+        }  # fmt: skip
+
+    def test_the_same_line_twice(self, run: Command, fake_s3: FakeS3) -> None:
+        text = ["cp s3://b/none x", "cp dir/a.txt s3://c/1", "cp s3://b/none x", "cp dir/a.txt s3://c/1", "rm s3://c/2"]
+        outcome = lines(run, *text, "rm s3://c/2", status=1)
+        assert numbers(outcome) == [1, 3]
+        assert sorted(outcome.lines) == ["cp dir/a.txt s3://c/1"] * 2 + ["rm s3://c/2"] * 2
+
+    def test_a_line_is_not_kept_waiting_for_the_next(self, run: Command, fake_s3: FakeS3) -> None:
+        with ended(run.start("run", stdin=-1)) as process:
+            assert process.stdin is not None
+            for number in range(3):
+                process.stdin.write(b"cp dir/a.txt s3://c/%d\ncp dir" % number)
+                process.stdin.flush()
+                fake_s3.wait_for_log(operation="PutObject", key=str(number))
+                process.stdin.write(b"/a.txt s3://c/again\n")
+            stderr = process.communicate(timeout=30)[1]
+        assert (process.returncode, stderr) == (0, b"")
+        assert keys(fake_s3, "c") == ["0", "1", "2", "again"]
+
+    def test_conditions_hold(self, run: Command, fake_s3: FakeS3) -> None:
+        lines(run, "cp -n dir/a.txt s3://c/new", "cp -n dir/a.txt s3://b/p/a.txt")
+        puts = fake_s3.log(operation="PutObject")
+        assert [(put["key"], dict(put["headers"]).get("if-none-match")) for put in puts] == [("new", "*")]
+
+    def test_mv_keeps_what_does_not_arrive(self, run: Command, fake_s3: FakeS3, tmp_path: Path) -> None:
+        fake_s3.rule({"type": "bit_flip", "offset": 1}, operation="GetObject", key="p/a.txt")
+        outcome = lines(run, "mv s3://b/p/a.txt out/a", "mv s3://b/p/sub/b.txt out/b", status=1)
+        fake_s3.do("clear_rules")
+        assert numbers(outcome) == [1]
+        assert keys(fake_s3, "b") == ["p/a.txt"]
+        assert read_tree(tmp_path / "out") == {"b": "remote\n"}

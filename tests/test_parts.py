@@ -180,6 +180,15 @@ class TestUploadsCommand:
         ]
         assert len(run("uploads", "ls", "s3://examples/*/2").lines) == 1
         assert len(run("uploads", "ls", "--exclude", "logs/*", "s3://examples").lines) == 3
+        for options, where, found in (
+            (["--include", "logs/*"], "s3://examples", 3),
+            (["--include", "logs/*", "--include", "a b", "--exclude", "*/1"], "s3://examples", 2),
+            (["--include", "1"], "s3://examples/logs/", 2),
+            (["--include", "1"], "s3://examples/logs/*", 2),
+            (["--include", "other?line"], "s3://examples", 1),
+            (["--include", "none"], "s3://examples", 0),
+        ):
+            assert len(run("--json", "uploads", "ls", *options, where).records) == found, options
         records = run("--json", "uploads", "ls", "s3://examples/other").records
         assert [record["key"] for record in records] == ["s3://examples/other\nline"]
         run("uploads", "abort", "--older-than", "0", "s3://examples")
@@ -209,6 +218,11 @@ class TestUploadsCommand:
             up.upload_id for up in left if up is not left[2]
         )
         fake_client.abort_upload(left[0].uri, left[0].upload_id)
+        outcome = run(
+            "uploads", "abort", "--older-than", "0", "--include", "logs/*", "--exclude", "*2", "s3://examples"
+        )
+        assert outcome.lines == [f"abort s3://examples/logs/1 {left[1].upload_id}"]
+        assert len(fake_s3.uploads()) == 2
         run("uploads", "abort", "--older-than", "0", "s3://examples")
         assert fake_s3.uploads() == []
         for line, status in (
@@ -237,6 +251,11 @@ class TestUploadsCommand:
                 f"./{old.name}",
                 f"./{young.name}",
             ]
+            assert [line.split("  ")[-1] for line in run("uploads", "ls", "--exclude", "*.part", ".").lines] == [
+                f"./{young.name}"
+            ]
+            assert run("--dry-run", "uploads", "abort", ".").lines == [f"abort ./{old.name}"]
+            assert run("uploads", "abort", "--include", "*.ledger", ".").lines == []
             assert run("uploads", "abort", ".").lines == [f"abort ./{old.name}"]
             run("uploads", "abort", "--older-than", "0", ".")
         assert [path.exists() for path in (held, old, young, foreign)] == [True, False, False, True]

@@ -177,11 +177,15 @@ class TestListingErrors:
         fake_s3.do("clear_rules")
         here.held_back(outcome)
 
-    def test_listing_out_of_order_loses_nothing(self, case: Callable[[str], Case], fake_s3: FakeS3) -> None:
+    @pytest.mark.parametrize("listed", [NEW[::-1], [NEW[0], *NEW], [*NEW, NEW[2]]], ids=["reversed", "twice", "again"])
+    @pytest.mark.parametrize("side", ["src", "dst"])
+    def test_listing_out_of_order_loses_nothing(
+        self, case: Callable[[str], Case], fake_s3: FakeS3, side: str, listed: list[str]
+    ) -> None:
         """A store that lists in another order makes an error, or is understood; what the source has is not deleted."""
         here = case("copy").make(NEW, NEW)
-        body = f"<ListBucketResult>{''.join(map(entry, reversed(NEW)))}</ListBucketResult>"
-        fake_s3.rule({"type": "respond", "status": 200, "body": body}, operation="ListObjectsV2", bucket="src")
+        body = f"<ListBucketResult>{''.join(map(entry, listed))}</ListBucketResult>"
+        fake_s3.rule({"type": "respond", "status": 200, "body": body}, operation="ListObjectsV2", bucket=side)
         here.sync(status=None)
         fake_s3.do("clear_rules")
         assert here.there() == set(NEW)

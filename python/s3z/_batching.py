@@ -13,12 +13,11 @@ from s3z._log import warn
 from s3z._many_types import MOST_KEPT, Difference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import Self
 
     from s3z._headers import Headers
     from s3z._reading import Reading as Client
-    from s3z._types import ProgressEvent
 
     Batch = _core.Batch
     BatchRow = _core.BatchRow
@@ -33,13 +32,6 @@ _UNCONDITIONAL = "the store has no conditional writes; what was there is known f
 def start(source: Client, destination: Client, request: dict[str, Any]) -> Batch:
     """Begin a batch; it runs by itself, as long as its outcomes are taken."""
     return _core.start_batch(source._native(), destination._native(), request)
-
-
-def shown(show: Callable[[ProgressEvent], object]) -> ProgressFunction:
-    """What the core calls with its counts, for who wants events."""
-    from s3z._types import ProgressEvent
-
-    return lambda *counts: show(ProgressEvent(*counts))
 
 
 def object_words(options: ObjectOptions, more: Headers) -> dict[str, Any]:

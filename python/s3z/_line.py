@@ -56,10 +56,13 @@ def line_text(
     return "  ".join(fields)
 
 
-def plain_text(durable: int, total: int | None, objects: int, objects_total: int | None, rate: float) -> str:
+def plain_text(
+    durable: int, total: int | None, objects: int, objects_total: int | None, rate: float, *, listing: bool = False
+) -> str:
     """`PROGRESS 1.2G/4.8G 37/1200 objects 612.4M/s`."""
-    size = human_size(durable) if total is None else f"{human_size(durable)}/{human_size(total)}"
-    count = f"{objects}" if objects_total is None else f"{objects}/{objects_total}"
+    plus = "+" if listing else ""
+    size = human_size(durable) if total is None else f"{human_size(durable)}/{human_size(total)}{plus}"
+    count = f"{objects}" if objects_total is None else f"{objects}/{objects_total}{plus}"
     return f"PROGRESS {size} {count} objects {human_size(rate)}/s"
 
 

@@ -10,9 +10,11 @@ from s3z import _batching
 from s3z._cli._object import HEADERS
 from s3z._headers import ObjectOptions
 from s3z._log import warn
+from s3z._types import ProgressEvent
 
 if TYPE_CHECKING:
     from s3z._cli._context import Context
+    from s3z._cli._progress import Display, Part
     from s3z._client import Client
 
 #: options that say what a new object is like; any of them makes a copy replace its metadata
@@ -80,7 +82,7 @@ def drive(
     words = {**request, "format": _format(context), "tells_skips": context.printer.level <= 1}
     batch = _batching.start(source, destination, words)
     context.begun(batch)
-    progress = _batching.shown(context.display.show) if context.display.active else None
+    progress = _shown(context.display, batch) if context.display.active else None
     interrupted: KeyboardInterrupt | None = None
     while True:
         try:
@@ -106,6 +108,17 @@ def drive(
     return counts
 
 
+def _shown(display: Display | Part, batch: _batching.Batch) -> _batching.ProgressFunction:
+    """What the core calls; while a listing goes on the objects found so far stand for all."""
+
+    def show(received: int, durable: int, total: int | None, objects: int, objects_total: int | None) -> None:
+        listing = objects_total is None
+        known = batch.counts()["found"] if listing else objects_total
+        display.show(ProgressEvent(received, durable, total, objects, known), listing=listing)
+
+    return show
+
+
 def _tell(context: Context, row: _batching.BatchRow) -> None:
     lines, failures, skips = row
     context.printer.lines(lines)
@@ -116,7 +129,8 @@ def _tell(context: Context, row: _batching.BatchRow) -> None:
         if names and destination:
             names["destination"] = os.fsdecode(destination)
         command = os.fsdecode(label) if source else context.label
-        context.report(command, error, names, kind)
+        line = context.numbers.get((source, destination or b"")) if context.numbers else None
+        context.report(command, error, names, kind, line)
 
 
 def _count(context: Context, counts: dict[str, int]) -> None:

@@ -11,7 +11,7 @@ from s3z import _log
 from s3z._cli._failures import Failure
 from s3z._cli._options import LOG_LEVELS
 from s3z._cli._printer import Printer
-from s3z._cli._progress import Display, Silent, Tally
+from s3z._cli._progress import Display, Part, Tally
 from s3z._cli._values import choice
 from s3z._exceptions import ConfigError
 from s3z._units import auto_or_count, positive_duration
@@ -74,6 +74,8 @@ class Context:
         self.names: dict[str, Any] | None = None
         #: of a file of commands, counted from 1
         self.line: int | None = None
+        #: of lines in one batch: source and destination → number
+        self.numbers: dict[tuple[bytes, bytes], int] | None = None
         #: a comparison found a difference
         self.differs = False
         self.lock = threading.Lock()
@@ -97,7 +99,7 @@ class Context:
         )
         silent = bool(options.quiet or options.only_show_errors or options.json)
         quiet = bool(options.quiet or options.only_show_errors)
-        self.display = Display(self.printer, when or "auto", None if quiet else every, silent=silent)
+        self.display: Display | Part = Display(self.printer, when or "auto", None if quiet else every, silent=silent)
         _log.set_sink(lambda message: self.printer.warning(self.label, message))
 
     @property
@@ -196,22 +198,18 @@ class Context:
             text = "".join(traceback.format_exception(error))
             # What the core tells was never raised.
             self.printer.trace(text if error.__traceback__ else f"Traceback (in the core):\n{text}")
-        if self.printer.level == 0:
-            import traceback
 
-            self.printer.trace("".join(traceback.format_exception(error)))
-
-    def of_line(self, parsed: Parsed, number: int, workers: int | None) -> Context:
+    def of_line(self, parsed: Parsed, number: int | None, workers: int | None) -> Context:
         """The context of one line of `run`: the same client and streams, counts of its own.
 
         Args:
             parsed: the command of the line.
-            number: of the line.
+            number: of the line; None for many.
             workers: objects at once, None for as many as here.
         """
         from s3z._cli._options import COMMANDS, GLOBAL
 
-        own = copy.copy(self)
+        own = self.again()
         mine = {option.name for option in COMMANDS[parsed.command][0]}
         for option in GLOBAL:
             if option.stands_for is None and option.name not in mine:
@@ -219,9 +217,14 @@ class Context:
         own.command, own.options, own.arguments, own.label = (
             parsed.command, parsed.options, parsed.arguments, parsed.label,
         )  # fmt: skip
-        own.tally, own.names, own.line = Tally(), None, number
+        own.line = number
         own.workers = workers or self.workers
-        own.display = Silent()  # type: ignore[assignment]
+        return own
+
+    def again(self) -> Context:
+        """The same once more, with counts of its own, for a part of the work that may be stopped by itself."""
+        own = copy.copy(self)
+        own.tally, own.names = Tally(), None
         own._stopped, own._batches = threading.Event(), []
         return own
 

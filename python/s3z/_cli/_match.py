@@ -54,6 +54,30 @@ def split_wildcard(pattern: str) -> tuple[str, str]:
     return prefix, prefix[: prefix.rfind("/") + 1]
 
 
+class Filter:
+    """The `--include` and `--exclude` patterns of one argument.
+
+    Args:
+        include: as given; empty ones are ignored.
+        exclude: likewise.
+        prefix: the part of the argument before its first wildcard.
+    """
+
+    def __init__(self, include: list[str] | None, exclude: list[str] | None, prefix: str) -> None:
+        self._include = [pattern for pattern in include or () if pattern]
+        self._exclude = [pattern for pattern in exclude or () if pattern]
+        self._prefix = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
+
+    def keeps(self, name: str) -> bool:
+        """Whether a name (a whole key, or a whole local path) is not left out."""
+        if not self._include and not self._exclude:
+            return True
+        own = name[len(self._prefix) :] if name.startswith(self._prefix) else name
+        if any(matches(pattern, own) for pattern in self._exclude):
+            return False
+        return not self._include or any(matches(pattern, own) for pattern in self._include)
+
+
 class Excluder:
     """The `--exclude` patterns of one argument.
 
@@ -63,12 +87,8 @@ class Excluder:
     """
 
     def __init__(self, patterns: list[str] | None, prefix: str) -> None:
-        self._patterns = [pattern for pattern in patterns or () if pattern]
-        self._prefix = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
+        self._filter = Filter(None, patterns, prefix)
 
     def excludes(self, name: str) -> bool:
         """Whether a name (a whole key, or a whole local path) is left out."""
-        if not self._patterns:
-            return False
-        own = name[len(self._prefix) :] if name.startswith(self._prefix) else name
-        return any(matches(pattern, own) for pattern in self._patterns)
+        return not self._filter.keeps(name)

@@ -213,7 +213,8 @@ CAT = (
 )  # fmt: skip
 
 UPLOADS = (
-    Option("exclude", "leave out keys that match, * and ? as wildcards; may be repeated", "PATTERN", repeat=True),
+    _INCLUDE,
+    _EXCLUDE,
     _RAW,
     Option("older-than", "abort: only what was begun so long ago; 0 is all (default 24h)", "DURATION", convert=age),
     Option("upload-id", "abort: this one, however young", "ID", convert=not_empty),

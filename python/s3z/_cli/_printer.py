@@ -92,6 +92,8 @@ class Printer:
         self.failed = False
         #: held while one thing is written to stdout that nothing else may come into
         self.lock = threading.RLock()
+        #: held while something is drawn or written to a terminal; no other lock is taken meanwhile
+        self.screen = threading.RLock()
         self.before: Callable[[], object] = lambda: None
         self._open = sys.__stdout__ is not None
         self._errors_open = sys.__stderr__ is not None
@@ -189,12 +191,12 @@ class Printer:
             self._err(f"{level} {quoted(label)}: {one_line(message)}")
 
     def _err_record(self, record: Mapping[str, Any]) -> None:
-        self.before()
-        self._write_error(json_line(record, ascii_only=self._errors_terminal))
+        self._err(json_line(record, ascii_only=self._errors_terminal))
 
     def _err(self, line: str) -> None:
-        self.before()
-        self._write_error(line)
+        with self.screen:
+            self.before()
+            self._write_error(line)
 
     def _write_error(self, line: str) -> None:
         if self._errors_open:
@@ -204,10 +206,10 @@ class Printer:
     def _out(self, line: bytes) -> None:
         if not self._open:
             return self._closed()
-        if self.terminal:
-            self.before()
         try:
-            with self.lock:
+            with self.lock, self.screen if self.terminal else contextlib.nullcontext():
+                if self.terminal:
+                    self.before()
                 while line:
                     line = line[os.write(1, line) :]
         except BrokenPipeError:

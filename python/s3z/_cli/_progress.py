@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 from s3z._line import Line, Meter, can_draw, line_text, plain_text
 from s3z._units import human_size
@@ -78,39 +79,117 @@ class Display:
             printer.before = self._line.clear
         self.active = self._line is not None or every is not None
 
-    def show(self, event: ProgressEvent) -> None:
-        """Called at most ten times a second with the state of the transfer."""
+    def show(self, event: ProgressEvent, *, listing: bool = False) -> None:
+        """Called at most ten times a second with the state of the transfer.
+
+        Args:
+            event: the state.
+            listing: whether more is still being found, so that totals are those known so far.
+        """
         rate = self._meter.rate(event.durable)
         counts = (event.durable, event.total, event.objects, event.objects_total, rate)
-        if self._line is not None and self._line.due():
-            self._line.draw(line_text(*counts))
+        with self._printer.screen:
+            if self._line is not None and self._line.due():
+                self._line.draw(line_text(*counts, listing=listing))
         if self._every is not None and self._meter.seconds() >= self._next_plain:
             self._next_plain += self._every
             if self._printer.as_json:
                 names = ("durable", "total", "objects", "objects_total", "bytes_per_second")
-                self._printer.progress_record(dict(zip(names, counts, strict=True)))
+                record = dict(zip(names, counts, strict=True))
+                if listing:
+                    record |= {"total": None, "objects_total": None}
+                self._printer.progress_record(record)
             else:
-                self._printer.progress(plain_text(*counts))
+                self._printer.progress(plain_text(*counts, listing=listing))
 
     def end(self, tally: Tally) -> None:
         """Take the line away; if it was seen, say what came of it."""
         if self._line is None:
             return
-        self._line.clear()
+        with self._printer.screen:
+            self._line.clear()
         if self._line.drawn:
             self._printer.progress(summary_text(tally, self._meter.seconds()))
 
 
-class Silent:
-    """The display of a line of `run`, which has none of its own."""
+class Part:
+    """The display of one line of `run`, or of lines in one batch: what it is told counts for the whole.
 
-    active = False
+    Args:
+        whole: of all lines.
+        sized: whether sizes are known before objects are begun.
+    """
 
-    def show(self, event: ProgressEvent) -> None:
-        """Nothing."""
+    def __init__(self, whole: Whole, *, sized: bool) -> None:
+        self._whole = whole
+        self.sized = sized
+        self.active = whole.active
+
+    def show(self, event: ProgressEvent, *, listing: bool = False) -> None:
+        """As of `Display`."""
+        self._whole.told(self, event, listing=listing)
 
     def end(self, tally: Tally) -> None:
-        """Nothing."""
+        """Nothing: `Whole.ended` is told with the counts."""
+
+
+class Whole:
+    """Adds up what the lines of `run` tell, for the one display there is. Any thread may tell.
+
+    Args:
+        display: of the command.
+    """
+
+    def __init__(self, display: Display | Part) -> None:
+        self._display = display
+        self.active: bool = display.active
+        self._lock = threading.Lock()
+        self._live: dict[Part, tuple[ProgressEvent, bool]] = {}
+        self._bytes = self._objects = 0
+        self._reading = True
+
+    def part(self, *, sized: bool) -> Part:
+        """A display for one of them."""
+        return Part(self, sized=sized)
+
+    def told(self, part: Part, event: ProgressEvent, *, listing: bool) -> None:
+        """One says how far it has come."""
+        with self._lock:
+            self._live[part] = (event, listing)
+            self._show()
+
+    def ended(self, part: Display | Part, tally: Tally, operation: str) -> None:
+        """One is over: from now on its counts are what it came to."""
+        if not self.active:
+            return
+        with self._lock:
+            self._live.pop(part, None)  # type: ignore[arg-type]
+            self._bytes += tally.transferred
+            # Of `rm` what is deleted is what is done.
+            self._objects += tally.done + tally.skipped + (0 if operation == "rm" else tally.deleted)
+            self._show()
+
+    def all_read(self) -> None:
+        """There are no more lines."""
+        with self._lock:
+            self._reading = False
+
+    def _show(self) -> None:
+        from s3z._types import ProgressEvent
+
+        events = [event for event, _ in self._live.values()]
+        listing = self._reading or any(more for _, more in self._live.values())
+        durable, objects = self._bytes, self._objects
+        total, all_objects, sized = durable, objects, all(part.sized for part in self._live)
+        received = durable
+        for event in events:
+            received += event.received
+            durable += event.durable
+            total += event.durable if event.total is None else event.total
+            objects += event.objects
+            all_objects += event.objects if event.objects_total is None else event.objects_total
+        event = ProgressEvent(received, durable, total if sized else None, objects, all_objects)
+        self._display.show(event, listing=listing)
 
 
 def summary_text(tally: Tally, seconds: float) -> str:

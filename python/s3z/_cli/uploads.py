@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from s3z._cli._failures import RefusedError
-from s3z._cli._match import Excluder, matches, split_wildcard
+from s3z._cli._match import Filter, matches, split_wildcard
 from s3z._cli._names import Remote, has_wildcard, understand
 from s3z._cli._object import iso
 from s3z._cli._options import VERBS, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from s3z._cli._context import Context
 
@@ -65,24 +65,30 @@ def run(context: Context) -> None:
 
 def _found(context: Context, target: Remote | str | None) -> Iterator[_Left]:
     if isinstance(target, str):
-        return _on_disk(target)
+        keeps = _filter(context, "")
+        return (left for left in _on_disk(target) if keeps(left.name.rpartition("/")[2]))
     return _noted(context) if target is None else _at_store(context, target)
+
+
+def _filter(context: Context, prefix: str) -> Callable[[str], bool]:
+    """Whether `--include` and `--exclude` keep a name below a prefix."""
+    return Filter(context.options.include, context.options.exclude, prefix).keeps
 
 
 def _noted(context: Context) -> Iterator[_Left]:
     """What s3z remembers of uploads that it began here."""
-    excluder = Excluder(context.options.exclude, "")
+    keeps = _filter(context, "")
     for info in context.client().list_uploads():
-        if not excluder.excludes(info.key):
+        if keeps(info.key):
             yield _Left(info.uri, info.upload_id, info.initiated)
 
 
 def _at_store(context: Context, target: Remote) -> Iterator[_Left]:
     wild = not context.options.raw and has_wildcard(target.key)
     prefix = split_wildcard(target.key)[0] if wild else target.key
-    excluder = Excluder(context.options.exclude, prefix)
+    keeps = _filter(context, prefix)
     for info in context.client().list_uploads(f"s3://{target.bucket}/{prefix}"):
-        if (not wild or matches(target.key, info.key)) and not excluder.excludes(info.key):
+        if (not wild or matches(target.key, info.key)) and keeps(info.key):
             yield _Left(info.uri, info.upload_id, info.initiated)
 
 

@@ -214,7 +214,7 @@ impl Work {
 
     async fn remove(self, selections: Vec<Selection>, dry_run: bool) -> Result<()> {
         let mut feed = Feed::start(&self.source, selections)?;
-        let mut deleter = Deleter::new(self.source, self.counts, self.cancel, dry_run, false, self.out);
+        let mut deleter = Deleter::new(self.source, self.counts, self.progress, self.cancel, dry_run, self.out);
         deleter.all(&mut feed).await;
         Ok(())
     }
@@ -232,7 +232,7 @@ impl Work {
     async fn sync(self, request: TransferRequest, sync: SyncRequest) -> Result<()> {
         let job = self.job(&request).await?;
         let (to_files, bucket) = match &request.goal {
-            Goal::Local { .. } => (true, None),
+            Goal::Local { .. } | Goal::Paths => (true, None),
             Goal::Remote { bucket, .. } => (false, Some(bucket.clone())),
         };
         let candidates = if sync.deletes { Some(Spill::new()?) } else { None };
@@ -275,6 +275,7 @@ impl Work {
             self.refuse(Error::config(text), "delete_limit").await;
             return Ok(());
         }
+        self.progress.set_objects_total(Some(self.counts.found.load(Relaxed) + count));
         Deleter::after(job, self.out.clone()).candidates(bucket, candidates.read()?).await;
         Ok(())
     }

@@ -133,6 +133,9 @@ pub fn understood(py: Python<'_>, options: &Options<'_>) -> PyResult<Request> {
 fn goal(options: &Options<'_>) -> PyResult<Goal> {
     let told: Option<(String, Vec<u8>, Vec<u8>, bool)> = options.get("goal")?;
     let (kind, bucket, name, is_exact) = told.ok_or_else(|| defect("a transfer has a destination"))?;
+    if kind == "paths" {
+        return Ok(Goal::Paths);
+    }
     if kind == "local" {
         return Ok(Goal::Local { path: convert::path(name), is_exact });
     }

@@ -50,15 +50,17 @@ pub async fn copy(
                 copied => copied,
             }
         }
-        Err(error) if lacks(&error) => through(job, from, target, condition).await,
+        // Where keys are directories, some stores do not copy the markers of those.
+        Err(error) if lacks(&error) || error.code() == Some("DirectoryObjectContainsData") => {
+            through(job, from, target, condition).await
+        }
         copied => copied,
     }
 }
 
-/// Whether a store says that it does not know what was asked of it, or has no copies of such objects (markers, where
-/// keys are directories).
+/// Whether a store says that it does not know what was asked of it.
 fn lacks(error: &Error) -> bool {
-    error.status() == Some(501) || error.code() == Some("DirectoryObjectContainsData")
+    error.status() == Some(501)
 }
 
 async fn on_server(

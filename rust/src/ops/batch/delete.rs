@@ -17,7 +17,7 @@ use super::spill::{Candidate, Candidates};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::engine::Engine;
 use crate::ops::tasks::Tasks;
-use crate::progress::Cancel;
+use crate::progress::{Cancel, Progress};
 
 /// S3's bound on one DeleteObjects.
 const BATCH: usize = 1000;
@@ -28,6 +28,7 @@ const ABREAST: usize = 8;
 pub struct Deleter {
     pub engine: Engine,
     pub counts: Arc<Counts>,
+    progress: Arc<Progress>,
     pub cancel: Cancel,
     pub dry_run: bool,
     pub exit_on_error: bool,
@@ -42,18 +43,19 @@ impl Deleter {
     pub fn new(
         engine: Engine,
         counts: Arc<Counts>,
+        progress: Arc<Progress>,
         cancel: Cancel,
         dry_run: bool,
-        exit_on_error: bool,
         out: mpsc::Sender<Outcome>,
     ) -> Self {
-        Self { engine, counts, cancel, dry_run, exit_on_error, out, tasks: Tasks::new() }
+        Self { engine, counts, progress, cancel, dry_run, exit_on_error: false, out, tasks: Tasks::new() }
     }
 
     /// The deletions of a sync, from what was found to be only at its destination.
     pub fn after(job: &Job, out: mpsc::Sender<Outcome>) -> Self {
-        let (counts, cancel) = (job.counts.clone(), job.cancel.clone());
-        Self::new(job.destination.clone(), counts, cancel, job.how.dry_run, job.how.exit_on_error, out)
+        let (counts, progress, cancel) = (job.counts.clone(), job.progress.clone(), job.cancel.clone());
+        let deleter = Self::new(job.destination.clone(), counts, progress, cancel, job.how.dry_run, out);
+        Self { exit_on_error: job.how.exit_on_error, ..deleter }
     }
 
     /// Removes all that the feed finds.
@@ -97,6 +99,7 @@ impl Deleter {
                 self.files(std::mem::take(&mut files), false).await;
             }
         }
+        self.progress.set_objects_total(Some(self.counts.found.load(Relaxed)));
         for (bucket, keys) in buckets.into_iter().filter(|(_, keys)| !keys.is_empty()) {
             self.keys(&bucket, keys).await;
         }
@@ -188,7 +191,9 @@ impl Deleter {
             return;
         }
         self.counts.count(&outcome);
-        if outcome.is_the_end() || self.exit_on_error && matches!(outcome.what, What::Failed(..)) {
+        if !matches!(outcome.what, What::Failed(..)) {
+            self.progress.object_done();
+        } else if self.exit_on_error || outcome.is_the_end() {
             self.cancel.trigger();
         }
         let _ = self.out.send(outcome).await;

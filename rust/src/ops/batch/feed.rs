@@ -122,6 +122,11 @@ impl Feed {
         }
     }
 
+    /// Whether the last one has been taken.
+    pub fn is_over(&self) -> bool {
+        self.page.len() == 0 && self.pages.is_empty() && self.pages.is_closed()
+    }
+
     /// Returns when nothing it started runs any more.
     pub async fn stop(&mut self) {
         self.cancel.store(true, Relaxed);

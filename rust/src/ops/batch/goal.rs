@@ -25,6 +25,8 @@ pub enum Goal {
     Remote { bucket: String, key: String, is_exact: bool },
     /// A directory, or exactly one file.
     Local { path: PathBuf, is_exact: bool },
+    /// Files as typed: the name of each entry is its whole path.
+    Paths,
 }
 
 /// Where one entry goes.
@@ -71,6 +73,7 @@ impl Namer {
     }
 
     pub fn place(&self, entry: &Entry) -> std::result::Result<Spot, Refusal> {
+        use std::os::unix::ffi::OsStrExt;
         let mut name = entry.relative.as_slice();
         if self.flattens {
             let end = name.strip_suffix(b"/").unwrap_or(name);
@@ -88,6 +91,7 @@ impl Namer {
                 let shown = os_bytes(&path);
                 (beneath(name, path), shown)
             }
+            Goal::Paths => (Ok(Spot::File(PathBuf::from(OsStr::from_bytes(name)))), name.to_vec()),
         };
         let spot = spot.map_err(|error| (shown.clone(), error, None))?;
         if let Some(taken) = &self.taken {

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -144,13 +144,16 @@ fn read(path: &Path, file: &File, head: &str) -> Result<(HashSet<u128>, u64)> {
     let mut lines = BufReader::new(file);
     loop {
         line.clear();
-        let len = lines.read_until(b'\n', &mut line).map_err(|cause| Error::local(path, cause))?;
-        if !line.ends_with(b"\n") {
-            return Ok((done, good));
-        }
-        if good == 0 && line != head.as_bytes() {
+        let most = if good == 0 { head.len() as u64 } else { u64::MAX };
+        let read = (&mut lines).take(most).read_until(b'\n', &mut line);
+        let len = read.map_err(|cause| Error::local(path, cause))?;
+        // A first line cut short is ours; anything else is somebody's file, which is left as it is.
+        if good == 0 && !head.as_bytes().starts_with(&line) {
             let text = format!("\"{}\" is no manifest of this job: name another file", path.display());
             return Err(Error::config(text));
+        }
+        if !line.ends_with(b"\n") {
+            return Ok((done, good));
         }
         good += len as u64;
         let hex = line.strip_prefix(b"{\"done\":\"").and_then(|rest| str::from_utf8(rest.get(..32)?).ok());

@@ -79,6 +79,11 @@ impl Intake {
         }
     }
 
+    /// Whether nothing more comes, known without asking for it: there may be no room to ask.
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Feed(feed, None) if feed.is_over())
+    }
+
     pub async fn stop(&mut self) {
         match self {
             Self::Feed(feed, _) => feed.stop().await,
@@ -179,6 +184,9 @@ impl Run {
         let mut open = true;
         while open || !self.tasks.is_empty() || !self.waiting.is_empty() {
             self.begin_waiting();
+            if open && intake.is_over() {
+                self.know_total();
+            }
             let has_room = open && self.tasks.len() < self.workers && self.waiting.len() < WAITING;
             tokio::select! {
                 biased;
@@ -186,7 +194,7 @@ impl Run {
                 step = intake.next(&self.job), if has_room => match step {
                     None => {
                         open = false;
-                        self.job.progress.set_objects_total(Some(self.job.counts.found.load(Relaxed)));
+                        self.know_total();
                     }
                     Some(Step::Work(work)) => {
                         for work in work {
@@ -197,6 +205,11 @@ impl Run {
                 },
             }
         }
+    }
+
+    /// Nothing more is found: what there is in all is known.
+    fn know_total(&self) {
+        self.job.progress.set_objects_total(Some(self.job.counts.found.load(Relaxed)));
     }
 
     async fn begin(&mut self, work: Work) {
