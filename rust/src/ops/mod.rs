@@ -17,6 +17,7 @@ pub mod download;
 pub mod engine;
 pub mod into_memory;
 mod late;
+pub mod listing;
 mod load;
 pub mod manage;
 mod multipart;
