@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Batch = _core.Batch
     BatchRow = _core.BatchRow
     ProgressFunction = _core.ProgressFunction
-    VersionEntry = _core.VersionEntry
+    LookRequest = _core.LookRequest
 
 
 def start(source: Client, destination: Client, request: dict[str, Any]) -> Batch:
@@ -46,8 +46,13 @@ def object_words(given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def versions(client: Client, bucket: str, prefix: str, delimiter: str | None) -> Iterator[VersionEntry]:
-    """Every version of every key, and the markers of deleted ones, as the store lists them."""
-    pages = _core.list_versions(client._native(), bucket, prefix, delimiter)
-    while (page := pages.next_page()) is not None:
-        yield from page
+def look(client: Client, request: LookRequest) -> Iterator[tuple[bytes, int]]:
+    """Finished lines of a listing, and how many rows they are."""
+    found = _core.start_look(client._native(), request)
+    while (piece := found.next()) is not None:
+        yield piece
+
+
+def look_sums(client: Client, request: LookRequest) -> list[tuple[str, int, int]]:
+    """Storage class, objects and bytes of a listing."""
+    return _core.look_sums(client._native(), request)

@@ -9,6 +9,7 @@ from s3z._core_types import BatchRow as BatchRow
 from s3z._core_types import EntryFailure as EntryFailure
 from s3z._core_types import EntryRow as EntryRow
 from s3z._core_types import LocalSource as LocalSource
+from s3z._core_types import LookRequest as LookRequest
 from s3z._core_types import PackReport as PackReport
 from s3z._core_types import PackSource as PackSource
 from s3z._core_types import PackTarget as PackTarget
@@ -23,8 +24,6 @@ KeySet: TypeAlias = tuple[str, str, str | None, float | None]
 ProgressFunction: TypeAlias = Callable[[int, int, int | None, int, int | None], object]
 #: key or common prefix, whether it is a prefix, size, etag, last modified (seconds since the epoch), storage class
 ListEntry: TypeAlias = tuple[str, bool, int, str | None, float | None, str | None]
-#: key or prefix, version id (None: a prefix), whether the latest, whether a delete marker; the rest as a `ListEntry`
-VersionEntry: TypeAlias = tuple[str, str | None, bool, bool, int, str | None, float | None, str | None]
 
 class TransferSettings(TypedDict, total=False):
     """Numbers left out or None mean the core's default (`defaults()`)."""
@@ -172,12 +171,6 @@ class CopyReport(TypedDict):
     parts: int
     attempts: int
 
-@final
-class VersionPages:
-    """Pages of one listing of versions; each is fetched when asked for."""
-
-    def next_page(self) -> list[VersionEntry] | None: ...
-
 def copy(
     client: Client,
     bucket: str,
@@ -189,7 +182,6 @@ def copy(
 ) -> CopyReport:
     """Copy on the server, above 5 GiB by parts. Metadata in `headers` needs `replace_metadata`."""
 
-def list_versions(client: Client, bucket: str, prefix: str, delimiter: str | None = None) -> VersionPages: ...
 def delete_versions(
     client: Client, bucket: str, objects: list[tuple[str, str | None]]
 ) -> list[tuple[str, str | None, str | None, str | None]]:
@@ -398,3 +390,11 @@ class Batch:
     def counts(self) -> dict[str, int]: ...
 
 def start_batch(source: Client, destination: Client, request: dict[str, Any]) -> Batch: ...
+@final
+class Look:
+    def next(self) -> tuple[bytes, int] | None:
+        """Finished lines, and how many rows they are."""
+
+def start_look(client: Client, request: LookRequest) -> Look: ...
+def look_sums(client: Client, request: LookRequest) -> list[tuple[str, int, int]]:
+    """Storage class, objects, bytes."""

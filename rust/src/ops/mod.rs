@@ -19,6 +19,7 @@ pub mod into_memory;
 mod late;
 pub mod listing;
 mod load;
+pub mod look;
 pub mod manage;
 mod multipart;
 mod open_part;

@@ -116,8 +116,14 @@ fn after_of(token: &str) -> Option<After> {
 
 pub(crate) fn objects_v2(context: &Context) -> Result<Answer, Fail> {
     let query = &context.request.query;
-    let form = Form::of(context, "max-keys")?;
-    let after = match (query.get("continuation-token"), query.get("start-after")) {
+    let mut form = Form::of(context, "max-keys")?;
+    let switches = context.shared.switches();
+    form.max = form.max.min(switches.page_keys);
+    if switches.refuse_start_after && query.get("start-after").is_some() {
+        return Err(S3Error::new(501, "NotImplemented", "start-after is not implemented.").into());
+    }
+    let start = query.get("start-after").filter(|_| !switches.ignore_start_after);
+    let after = match (query.get("continuation-token"), start) {
         (Some(token), _) => {
             after_of(token).ok_or_else(|| S3Error::invalid_argument("The continuation token provided is incorrect"))?
         }

@@ -54,7 +54,8 @@ pub fn ahead(first: &str, last: &str, keys: u64, want: u64, alphabet: &Alphabet)
     let places: Vec<Vec<char>> = (from..from + PRECISION).map(|place| alphabet.digits(place)).collect();
     let places: Vec<Vec<char>> = places.into_iter().take_while(|digits| !digits.is_empty()).collect();
     let value = |name: &[char]| {
-        let digit = |(at, digits): (usize, &Vec<char>)| (rank(digits, name.get(from + at).copied()), digits.len() as u128);
+        let digit =
+            |(at, digits): (usize, &Vec<char>)| (rank(digits, name.get(from + at).copied()), digits.len() as u128);
         places.iter().enumerate().map(digit).fold(0, |value, (digit, radix)| value * radix + digit)
     };
     let all: u128 = places.iter().map(|digits| digits.len() as u128).product();

@@ -16,8 +16,6 @@ use crate::s3::xml::ListPage;
 const SAMPLED: usize = 48;
 /// Pages that may wait, of the segment whose turn it is.
 const READY: usize = 2;
-/// Keys of a page.
-const PAGE: u64 = 1000;
 
 pub enum Came<T> {
     Page(T),
@@ -62,6 +60,7 @@ struct Segment<L, T> {
     first: Option<String>,
     last: Option<String>,
     keys: u64,
+    pages: u64,
     has_begun: bool,
     is_done: bool,
     ready: VecDeque<Ready<T>>,
@@ -80,6 +79,7 @@ impl<L, T> Segment<L, T> {
             first: None,
             last: None,
             keys: 0,
+            pages: 0,
             has_begun: false,
             is_done: false,
             ready: VecDeque::new(),
@@ -182,7 +182,8 @@ impl<L, T> Segments<L, T> {
         let (stem, first) = (last.get(..self.prefix)?, first.get(self.prefix..)?);
         let last = last.get(self.prefix..)?;
         let guess = |pages: u64| {
-            let name = ahead(first, last, segment.keys, pages * PAGE, &self.alphabet)?;
+            let want = (pages * segment.keys).div_ceil(segment.pages.max(1));
+            let name = ahead(first, last, segment.keys, want, &self.alphabet)?;
             Some(format!("{stem}{name}"))
         };
         let place = guess(self.spread.length)?;
@@ -252,6 +253,7 @@ impl<L, T> Segments<L, T> {
             segment.last = Some(entry.key.clone());
         }
         segment.keys += page.entries.len() as u64;
+        segment.pages += 1;
         if !segment.has_begun && at > 0 && page.entries.is_empty() && !page.is_truncated {
             self.misses += 1;
         }
@@ -327,4 +329,158 @@ fn disorder<'a>(page: &'a ListPage, before: Option<&'a str>) -> Option<&'a str> 
         before = Some(key);
         !is_behind
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::s3::xml::ListedObject;
+    use proptest::prelude::*;
+
+    /// A store that lists in an order of its own, `page` keys at a time.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Order {
+        Bytes,
+        Utf16,
+        NoCase,
+    }
+
+    impl Order {
+        fn of(self, key: &str) -> Vec<u16> {
+            match self {
+                Self::Bytes => key.bytes().map(u16::from).collect(),
+                Self::Utf16 => key.encode_utf16().collect(),
+                Self::NoCase => key.to_lowercase().bytes().map(u16::from).chain([0]).collect(),
+            }
+        }
+    }
+
+    struct Store {
+        keys: Vec<String>,
+        order: Order,
+        page: usize,
+    }
+
+    impl Store {
+        fn new(keys: impl IntoIterator<Item = String>, order: Order, page: usize) -> Self {
+            let mut keys: Vec<String> = keys.into_iter().collect();
+            keys.sort_by_key(|key| order.of(key));
+            Self { keys, order, page }
+        }
+
+        fn begin(&self, start: &str) -> usize {
+            self.keys.partition_point(|key| self.order.of(key) <= self.order.of(start))
+        }
+
+        fn answer(&self, at: usize) -> (ListPage, usize) {
+            let end = (at + self.page).min(self.keys.len());
+            let entry = |key: &String| ListedObject { key: key.clone(), ..ListedObject::default() };
+            let entries = self.keys[at..end].iter().map(entry).collect();
+            (ListPage { entries, is_truncated: end < self.keys.len(), ..ListPage::default() }, end)
+        }
+    }
+
+    struct Told {
+        keys: Vec<String>,
+        requests: usize,
+        most_waiting: usize,
+        cuts: u64,
+    }
+
+    /// Lists all of it, answers coming in an order that `dice` gives; `None` if it ends in an error.
+    fn list(store: &Store, length: u64, mut dice: u64) -> Option<Told> {
+        let spread = Spread { width: 5, length, begin: 1, patience: Duration::ZERO };
+        let mut segments = Segments::<usize, ListPage>::new(0, "", None, spread, true);
+        let mut told = Told { keys: Vec::new(), requests: 0, most_waiting: 0, cuts: 0 };
+        let mut asked = Vec::new();
+        loop {
+            match segments.take(&|page| page) {
+                Came::Page(page) => told.keys.extend(page.entries.into_iter().map(|entry| entry.key)),
+                Came::Broken(_) => return None,
+                Came::End => {
+                    told.cuts = segments.cuts;
+                    return Some(told);
+                }
+                Came::Nothing => {
+                    loop {
+                        if let Some(idle) = segments.idle(asked.len(), 5) {
+                            asked.push(idle);
+                        } else if let Some(start) = segments.cut(asked.len(), 5) {
+                            let at = store.begin(&start);
+                            segments.insert(start, at);
+                        } else {
+                            break;
+                        }
+                    }
+                    dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    let (id, at) = asked.swap_remove(usize::try_from(dice >> 33).unwrap() % asked.len());
+                    let (page, next) = store.answer(at);
+                    told.requests += 1;
+                    segments.answered(id, next, Ok(Some(page)), Duration::from_secs(1));
+                    let waiting = segments.list.iter().map(|segment| segment.ready.len()).sum();
+                    told.most_waiting = told.most_waiting.max(waiting);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_listing_takes_few_requests_more_and_holds_few_pages() {
+        let store = Store::new((0..20_000).map(|n| format!("{n:07}")), Order::Bytes, 10);
+        let told = list(&store, 16, 1).unwrap();
+        assert!(told.keys == store.keys);
+        assert!(told.cuts > 80, "{}", told.cuts);
+        assert!(told.requests <= 2000 + 2000 / 20, "{}", told.requests);
+        assert!(told.most_waiting <= 5 * 16, "{}", told.most_waiting);
+    }
+
+    #[test]
+    fn a_key_that_vanishes_at_a_seam_loses_no_other() {
+        let mut segments = Segments::<(), ListPage>::new((), "", None, Spread { begin: 1, ..Spread::default() }, true);
+        let page = |keys: &[&str], is_truncated| {
+            let entry = |key: &&str| ListedObject { key: (*key).into(), ..ListedObject::default() };
+            let entries = keys.iter().map(entry).collect();
+            Ok(Some(ListPage { entries, is_truncated, ..ListPage::default() }))
+        };
+        let mut names = |segments: &mut Segments<(), ListPage>| match segments.take(&|page| page) {
+            Came::Page(page) => page.entries.into_iter().map(|entry| entry.key).collect::<String>(),
+            Came::End => "end".into(),
+            _ => String::new(),
+        };
+        let slow = Duration::from_secs(1);
+        segments.idle(0, 9).unwrap();
+        segments.answered(0, (), page(&["a", "b"], true), slow);
+        segments.insert("m".into(), ());
+        assert_eq!(segments.idle(0, 9).unwrap().0, 0);
+        assert_eq!(segments.idle(1, 9).unwrap().0, 1);
+        // The second segment sees `p`, the first one still saw `n` before it.
+        segments.answered(1, (), page(&["p", "q"], true), slow);
+        segments.answered(0, (), page(&["c", "n"], true), slow);
+        assert_eq!((names(&mut segments), names(&mut segments)), ("ab".into(), "cn".into()));
+        assert_eq!(segments.idle(0, 9).unwrap().0, 0, "it goes on in one");
+        segments.answered(0, (), page(&["p"], false), slow);
+        assert_eq!((names(&mut segments), names(&mut segments)), ("p".into(), "end".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_order_nothing_is_lost_in_silence(
+            keys in prop::collection::btree_set("[a-cA-C0-3/]{1,5}|[aé\u{e000}\u{ffee}🦀]{1,4}", 0..200),
+            order in prop_oneof![Just(Order::Bytes), Just(Order::Utf16), Just(Order::NoCase)],
+            page in 1..9_usize,
+            length in 1..4_u64,
+            dice in any::<u64>(),
+        ) {
+            let keys = match order {
+                // Two keys that are one to the store are none that it has.
+                Order::NoCase => keys.into_iter().map(|key| (key.to_lowercase(), key)).collect::<std::collections::BTreeMap<_, _>>().into_values().collect(),
+                _ => keys,
+            };
+            let store = Store::new(keys, order, page);
+            match list(&store, length, dice) {
+                Some(told) => prop_assert_eq!(&told.keys, &store.keys),
+                None => prop_assert_ne!(order, Order::Bytes),
+            }
+        }
+    }
 }
