@@ -15,7 +15,8 @@ VERBS = ("download", "upload", "pipe", "cat", "memory", "list")
 # up: 16 x 16 6.4-7.5 s, 4 x 16 7.2-7.6 s.
 FLAGS = (
     "TransferConfig: max_concurrency 16, multipart_chunksize 16 MiB, io_chunksize 1 MiB, classic; "
-    "checksums when required; cat: get_object, iter_chunks of 1 MiB; memory: download_fileobj into an mmap; list: the paginator, keys only"
+    "checksums when required; cat: get_object, iter_chunks of 1 MiB; memory: download_fileobj into an mmap; "
+    "list: the paginator, keys only"
 )
 
 

@@ -390,10 +390,10 @@ class Batch:
     def counts(self) -> dict[str, int]: ...
 
 def start_batch(source: Client, destination: Client, request: dict[str, Any]) -> Batch: ...
+
 @final
 class Look:
-    def next(self) -> tuple[bytes, int] | None:
-        """Finished lines, and how many rows they are."""
+    def next(self) -> tuple[bytes, int] | None: ...  # finished lines, and how many rows they are
 
 def start_look(client: Client, request: LookRequest) -> Look: ...
 def look_sums(client: Client, request: LookRequest) -> list[tuple[str, int, int]]:

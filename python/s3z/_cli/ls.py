@@ -15,9 +15,8 @@ from s3z._units import human_size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from s3z._cli._context import Context
-
     from s3z._batching import LookRequest
+    from s3z._cli._context import Context
 
     #: full name, shown name, whether it is a prefix, size, ETag, time, storage class
     Row = tuple[str, str, bool, int, str | None, float | None, str | None]
@@ -93,9 +92,9 @@ def request(context: Context, target: Remote) -> LookRequest:
         "strip": len(os.fsencode(parent)),
         "versions": options.all_versions,
         "json": options.json,
-        "full_path": getattr(options, "show_fullpath", None),
-        "etag": getattr(options, "etag", None),
-        "storage_class": getattr(options, "storage_class", None),
+        "full_path": getattr(options, "show_fullpath", False),
+        "etag": getattr(options, "etag", False),
+        "storage_class": getattr(options, "storage_class", False),
         "human": options.humanize,
         "escapes": context.printer.terminal,
     }
