@@ -36,7 +36,7 @@ pub struct Spread {
 
 impl Default for Spread {
     fn default() -> Self {
-        Self { width: 10, length: 16, begin: 3, patience: Duration::from_millis(8) }
+        Self { width: 8, length: 24, begin: 3, patience: Duration::from_millis(8) }
     }
 }
 

@@ -82,7 +82,8 @@ async fn short_listings_and_near_stores_are_not_cut() {
     let keys = put(&world, (0..9_000).map(|n| format!("{n:05}")));
     for (prefix, requests) in [("", 9), ("00", 1), ("08", 1), ("x", 1)] {
         world.server.clear_log();
-        let (all, ended) = listed(&world, below(prefix), Spread::default()).await;
+        let near = Spread { patience: HANGS, ..Spread::default() };
+        let (all, ended) = listed(&world, below(prefix), near).await;
         ended.unwrap();
         assert_eq!(all.len(), keys.iter().filter(|key| key.starts_with(prefix)).count());
         assert_eq!((world.server.log().len(), cuts(&world).len()), (requests, 0), "{prefix}");

@@ -120,7 +120,8 @@ mod tests {
             (0..100_000_u64).map(|n| format!("{:016x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
         hex.sort();
         for keys in [numbered, plain, hex] {
-            for seen in [1000, 3000, 7000] {
+            // Of one directory alone nothing can be told about the next ones.
+            for seen in [3000, 4500, 7000] {
                 let distance = distance(&keys, seen, 16_000);
                 assert!((6_000..40_000).contains(&distance), "{}: {distance}", keys[seen]);
             }
