@@ -179,7 +179,11 @@ impl<L, T> Segments<L, T> {
     /// A name in a segment some pages ahead, if it goes on clearly behind that.
     fn place(&self, segment: &Segment<L, T>) -> Option<String> {
         let (first, last) = (segment.first.as_deref()?, segment.last.as_deref()?);
-        if !segment.is_open() || segment.end.as_deref().is_some_and(|end| last >= end) {
+        // Of a page or two little can be told.
+        if segment.pages < self.spread.begin
+            || !segment.is_open()
+            || segment.end.as_deref().is_some_and(|end| last >= end)
+        {
             return None;
         }
         let (stem, first) = (last.get(..self.prefix)?, first.get(self.prefix..)?);
