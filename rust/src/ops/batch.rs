@@ -43,7 +43,8 @@ pub use feed::{Keys, Selection};
 pub use goal::Goal;
 pub use job::{ContentTypes, Counts, Glacier, How, Operation};
 pub use local::Tree;
-pub use render::{Record, civil, iso, json, label, text};
+pub(super) use render::{Record, civil, iso};
+pub use render::{json, label, text};
 pub use sync::Compare;
 
 use crate::error::{Error, ErrorKind, Result};

@@ -82,7 +82,7 @@ pub type Sums = BTreeMap<String, (u64, u128)>;
 
 /// A listing of objects or of versions, and what is made of each page.
 enum Listed<T> {
-    Objects(KeyPages<T>),
+    Objects(Box<KeyPages<T>>),
     Versions(Versions, Box<dyn Fn(&VersionsPage) -> T + Send + Sync>),
 }
 
@@ -105,7 +105,7 @@ impl<T: Default + 'static> Listed<T> {
             request.rows(keys, &page.common_prefixes, |row| add(&mut made, &request, row));
             made
         };
-        KeyPages::start(engine, list, make).map(Self::Objects)
+        KeyPages::start(engine, list, make).map(|pages| Self::Objects(Box::new(pages)))
     }
 
     async fn next(&mut self) -> Result<Option<T>> {

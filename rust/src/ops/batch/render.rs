@@ -155,6 +155,7 @@ pub fn civil(days: u64) -> Option<(u64, u64, u64)> {
 }
 
 /// A JSON object being written.
+#[derive(Default)]
 pub struct Record(String);
 
 impl Record {

@@ -147,7 +147,7 @@ fn contents(scan: &mut Scan<'_>, reading: &mut Reading) -> Option<()> {
                 match scan.tag()? {
                     Tag::Open(name) => _ = scan.leaf(name)?,
                     Tag::Empty(_) => {}
-                    Tag::Close(name) if name == "Owner" => break,
+                    Tag::Close("Owner") => break,
                     Tag::Close(_) => return None,
                 }
             },
