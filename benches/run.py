@@ -104,7 +104,8 @@ class Bench:
 
     def enter(self, one: workload.Workload, versions: dict[str, str | None], stack: ExitStack) -> list[Entry]:
         """Start the server of a workload, lay out its files, and name the clients that take part."""
-        flags = ["--bucket", BUCKET, "--pattern", f"{BUCKET}/{KEY}={one.size}:{SEED}", *one.server]
+        there = ["--keys", f"{BUCKET}={one.size}"] if one.lists else ["--pattern", f"{BUCKET}/{KEY}={one.size}:{SEED}"]
+        flags = ["--bucket", BUCKET, *there, *one.server]
         if one.secure:
             flags += ["--ca-out", str(self.scratch / f"{one.name}.pem")]
         server = stack.enter_context(Server.start(flags))
@@ -196,8 +197,11 @@ class Bench:
 
         A download is compared byte by byte with the pattern. An upload is compared by size and full-object CRC64NVME,
         which the server computes from what it received. What went into a pipe or into memory was counted by the command
-        itself, which fails otherwise; byte by byte it is compared where it was kept, after the warm-up.
+        itself, which fails otherwise; byte by byte it is compared where it was kept, after the warm-up. A listing must
+        name every key, in order, last on its line.
         """
+        if entry.workload.lists:
+            return "", wrong_line(job.path, job.size)
         if not (job.uploads or job.downloads or job.keep):
             return "", ""
         wanted = entry.server.ask("crc", bucket=BUCKET, key=KEY)
@@ -218,6 +222,17 @@ class Bench:
             shutil.rmtree(job.path.parent)
         os.sync()
         time.sleep(self.pause)
+
+
+def wrong_line(path: Path, count: int) -> str:
+    """What is wrong with a listing of the keys that `fake-s3 --keys` makes; empty if nothing is."""
+    number = 0
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            if line.split()[-1] != f"data/{number // 1000:04}/part-{number:07}.json":
+                return f"line {number + 1} is {line.strip()[-60:]}"
+            number += 1
+    return "" if number == count else f"{number} lines instead of {count}"
 
 
 def write(

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from lib.job import Job
 
 KIND = "ours"
-VERBS = ("download", "upload", "pipe", "cat")
-FLAGS = "python -m s3z cp, pipe or cat, no flags"
+VERBS = ("download", "upload", "pipe", "cat", "list")
+FLAGS = "python -m s3z cp, pipe, cat or ls, no flags"
 
 
 def available() -> str | None:
@@ -20,7 +20,9 @@ def available() -> str | None:
 
 
 def command(job: Job) -> tuple[list[str], dict[str, str]]:
-    """Return `s3z cp SOURCE DESTINATION`."""
+    """Return `s3z cp SOURCE DESTINATION`, `pipe`, `cat` or `ls`."""
+    if job.verb == "list":
+        return job.to_file([peers.own_python(), "-m", "s3z", "ls", f"s3://{job.bucket}/*"]), job.env()
     if job.verb == "pipe":
         return job.from_stdin([peers.own_python(), "-m", "s3z", "pipe", job.uri]), job.env()
     if job.verb == "cat":

@@ -57,6 +57,10 @@ class Job:
         """The command with the file coming out of a pipe; the `cat` is part of what is measured, for all alike."""
         return ["sh", "-c", 'cat "$0" | "$@"', str(self.path), *argv]
 
+    def to_file(self, argv: list[str]) -> list[str]:
+        """The command with its output in the file on this side."""
+        return ["sh", "-c", 'exec "$@" > "$0"', str(self.path), *argv]
+
     def to_drain(self, argv: list[str]) -> list[str]:
         """The command with its output drained and counted, for all alike; one that fails ends the whole group."""
         keep = f"tee {shlex.quote(str(self.path))} | " if self.keep else ""

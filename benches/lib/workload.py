@@ -28,6 +28,16 @@ class Workload:
         return self.verb in UPLOADS
 
     @property
+    def lists(self) -> bool:
+        """Whether keys are listed; sizes are numbers of keys then."""
+        return self.verb == "list"
+
+    @property
+    def shown_size(self) -> str:
+        """What there is of it, for a person."""
+        return f"{self.size} keys" if self.lists else format_size(self.size)
+
+    @property
     def secure(self) -> bool:
         """Whether it runs over TLS."""
         return any(flag.startswith("--tls") for flag in self.server)
