@@ -106,9 +106,9 @@ def table(workload: Workload, made: Sequence[Row], absent: Sequence[str]) -> str
     """
     floor = next((row for row in made if row.kind == "floor" and not row.failure), None)
     peer = next((row for row in made if row.kind == "peer" and not row.failure), None)
-    parts = "" if workload.lists else f", parts of {format_size(workload.part_size)} where a client takes them"
+    parts = "" if workload.counts else f", parts of {format_size(workload.part_size)} where a client takes them"
     lines = [f"{workload.name}: {workload.shown_size}{parts}", ""]
-    rate, unit = ("k/s", 1e3) if workload.lists else ("MB/s", 1e6)
+    rate, unit = ("k/s", 1e3) if workload.counts else ("MB/s", 1e6)
     lines.append(
         f"{'client':<16}{'kind':<10}{'wall s':>8}{'min':>7}{'max':>7}{rate:>7}{'cpu s':>8}{'peak MB':>9}"
         f"{'srv cpu':>9}{'/floor':>8}{'/peer':>7}{'/peer cpu':>10}"
