@@ -48,6 +48,11 @@ def object_words(options: ObjectOptions, more: Headers) -> dict[str, Any]:
     }
 
 
+def usual_checksum(client: Client) -> str | None:
+    """The checksum that new objects get where none is named."""
+    return "crc64nvme" if client._settings.request_checksum_calculation.value == "when_supported" else None
+
+
 def look(client: Client, request: LookRequest) -> Iterator[tuple[bytes, int]]:
     """Finished lines of a listing, and how many rows they are."""
     found = _core.start_look(client._native(), request)
