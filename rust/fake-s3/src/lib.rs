@@ -237,11 +237,16 @@ impl FakeS3 {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-        for tcp in lock(&self.shared.open).values() {
-            let _ = tcp.shutdown(Shutdown::Both);
-        }
+        self.end_connections();
+    }
+
+    /// Ends all connections, and waits up to a second until nothing is done for them any more.
+    pub fn end_connections(&self) {
         let patience = Instant::now() + Duration::from_secs(1);
         while self.connections() > 0 && Instant::now() < patience {
+            for tcp in lock(&self.shared.open).values() {
+                let _ = tcp.shutdown(Shutdown::Both);
+            }
             thread::sleep(Duration::from_millis(1));
         }
     }
