@@ -58,6 +58,7 @@ PYTHON_MAY = {
     },
     "__main__": {"_cli"},
     "_api": {"_client", "_secrecy"},
+    "_apart": set(),
     "_archive": {
         "_api", "_archive_reading", "_archive_types", "_client", "_core", "_escape", "_exceptions", "_packing",
         "_paths", "_secrecy",
@@ -101,7 +102,7 @@ PYTHON_MAY = {
     "_reading": {"_core", "_memory", "_settings", "_streams", "_transfers", "_types"},
     "_secrecy": set(),
     "_settings": {"_config", "_escape", "_exceptions", "_profiles", "_secrecy", "_units"},
-    "_sides": {"_escape", "_exceptions", "_paths", "_reading", "_transfers"},
+    "_sides": {"_apart", "_escape", "_exceptions", "_paths", "_reading", "_transfers"},
     "_streams": {"_config", "_core", "_exceptions", "_progress", "_transfers", "_types", "_units"},
     "_syncing": {"_client", "_many", "_many_types", "_managing", "_sides", "_uploads"},
     "_transfers": {"_config", "_core", "_exceptions", "_paths", "_progress", "_settings", "_types"},
@@ -117,7 +118,7 @@ PYTHON_MAY = {
     # The command stands on the client; what its output is made of it shares with the library.
     "_cli": {
         "_archive", "_archive_types", "_batching", "_cli", "_client", "_config", "_describing", "_headers", "_line",
-        "_packing", "_paths", "_sides", "_streams", "_types",
+        "_apart", "_packing", "_paths", "_sides", "_streams", "_types",
     } | _BASE,
 }  # fmt: skip
 #: packages outside the standard library → the modules that may import them, and only inside functions

@@ -193,7 +193,7 @@ class TestDeleteSafety:
             ((here, f"{place}p"), {}, "destination: .* names an object"),
             ((place, place), {}, "the source itself"),
             ((place, f"{place}p/"), {}, "lies in the source"),
-            ((f"{place}p/", place), {"delete": True}, "delete: the source"),
+            ((f"{place}p/", place), {"delete": True}, "holds the source"),
         ]
         for sides, options, word in refused:
             with pytest.raises(s3z.ConfigError, match=word):

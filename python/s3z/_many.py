@@ -103,7 +103,7 @@ def sync(
     telling: Telling,
 ) -> SyncResult:
     """See `Client.sync`; `sides` are the clients of source and destination."""
-    _check_sync(sides, source, target, asked)
+    _check_sync(sides, source, target, filters, asked)
     to_files = not target.is_remote
     request = {
         **words(sides[1], source, target, asked),
@@ -132,7 +132,7 @@ def sync(
         return _ended(course, result, telling)
 
 
-def _check_sync(sides: tuple[Client, Client], source: Side, target: Side, asked: Asked) -> None:
+def _check_sync(sides: tuple[Client, Client], source: Side, target: Side, filters: Filters, asked: Asked) -> None:
     compare = one_of(*_COMPARE)(asked.words["compare"], "compare")
     if compare == "times" and target.is_remote:
         raise ConfigError('compare: "times" goes with a directory as destination: a store sets times itself')
@@ -140,8 +140,8 @@ def _check_sync(sides: tuple[Client, Client], source: Side, target: Side, asked:
         raise ConfigError("max_delete goes with delete=True")
     if asked.words["force"] and not asked.words["delete"]:
         raise ConfigError("force goes with delete=True")
-    if sides[0] is sides[1]:
-        _sides.check_apart(source, target, deletes=bool(asked.words["delete"]))
+    if sides[0]._settings.endpoint_url.value == sides[1]._settings.endpoint_url.value:
+        _sides.check_apart(source, target, filters, deletes=bool(asked.words["delete"]))
     if asked.words["delete"] and not target.is_remote and (what := _sides.protected(target.name)):
         raise ConfigError(f'destination: "{escape(target.shown)}" is {what}: nothing is deleted there')
 

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from s3z import _paths
+from s3z import _apart, _paths
 from s3z._escape import escape
 from s3z._exceptions import ConfigError
 from s3z._transfers import any_uri, object_uri
@@ -220,21 +220,19 @@ def check_not_both_local(first: Side, second: Side) -> None:
         raise ConfigError(f'neither "{escape(first.shown)}" nor "{escape(second.shown)}" is at a store: write s3://…')
 
 
-def check_apart(first: Side, second: Side, *, deletes: bool) -> None:
+def check_apart(first: Side, second: Side, filters: Filters, *, deletes: bool) -> None:
     """Refuse sides of one store that lie within each other: a copy would find what it made itself.
 
     Raises:
         ConfigError: the destination is in the source, or with deletions the source in the destination.
     """
-    if first.bucket is None or first.bucket != second.bucket:
+    if first.bucket is None or second.bucket is None:
         return
-    if first.name == second.name:
-        raise ConfigError(f'destination: "{escape(second.shown)}" is the source itself')
-    if second.name.startswith(first.name):
-        raise ConfigError(f'destination: "{escape(second.shown)}" lies in the source "{escape(first.shown)}"')
-    if deletes and first.name.startswith(second.name):
-        text = f'delete: the source "{escape(first.shown)}" lies in "{escape(second.shown)}", where it would be deleted'
-        raise ConfigError(text)
+    name = first.name.encode()
+    selected = _apart.Selected(first.bucket, name, name, name, filters.include, filters.exclude)
+    why = _apart.objection(selected, second.bucket, second.name.encode(), syncs=True, deletes=deletes)
+    if why is not None:
+        raise ConfigError(f'destination: "{escape(second.shown)}" {why}')
 
 
 def protected(path: str) -> str | None:

@@ -8,6 +8,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from s3z import _apart
 from s3z._cli._failures import RefusedError
 from s3z._cli._match import matches, split_wildcard
 from s3z._cli._names import Remote, as_directory, download_path, has_wildcard, understand
@@ -189,6 +190,28 @@ def goal(source: Source, target: Remote | str, argument: str) -> tuple[str, byte
         return ("local", b"", os.fsencode(target), False)
     assert isinstance(source.target, Remote)
     return ("local", b"", os.fsencode(download_path(source.target, target)), True)
+
+
+def check_apart(context: Context, source: Source, target: Remote | str) -> None:
+    """Refuse a destination in the source, and for `sync` a source in the destination, where they are in one store.
+
+    Raises:
+        RefusedError: the job would meet its own work, or delete its source.
+    """
+    words, options = source.words, context.options
+    if not isinstance(target, Remote) or words is None or words["kind"] != "keys":
+        return
+    if context.client("source").endpoint_url != context.client("destination").endpoint_url:
+        return
+    syncs = context.command == "sync"
+    prefix = words["prefix"].encode()
+    base = prefix[: words["strip"]]
+    filtered = base if syncs or not prefix else prefix.removesuffix(b"/") + b"/"
+    selected = _apart.Selected(words["bucket"], prefix, base, filtered, words["include"], words["exclude"])
+    deletes = bool(getattr(options, "delete", None))
+    why = _apart.objection(selected, target.bucket, target.key.encode(), syncs=syncs, deletes=deletes)
+    if why is not None:
+        raise RefusedError(f'target "{target.uri}" {why}', hint="leave it out by --exclude, or name another place")
 
 
 def names_of(path: str, *, null: bool) -> list[str]:

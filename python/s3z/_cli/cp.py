@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from s3z._cli import pipe
 from s3z._cli._batch import drive, object_words
 from s3z._cli._failures import RefusedError
-from s3z._cli._many import Source, from_files, goal, understand_source, understand_target
+from s3z._cli._many import Source, check_apart, from_files, goal, understand_source, understand_target
 from s3z._cli._names import Remote
 from s3z._cli._object import HEADERS
 from s3z._cli._options import UsageError
@@ -41,6 +41,7 @@ def run(context: Context) -> None:
         source = understand_source(context, first, to_files=isinstance(target, str))
     check_options(context, source, target)
     place = goal(source, target, second)
+    check_apart(context, source, target)
     _name(context, source, place)
     for name, why in bad:
         context.fail(f"{context.command} {name}", RefusedError(f'"{name}": {why}', "unsafe_key"), {"source": name})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from s3z import _sides
 from s3z._cli._batch import drive
 from s3z._cli._failures import RefusedError
-from s3z._cli._many import Source, goal, keys, understand_source, understand_target
+from s3z._cli._many import Source, check_apart, goal, keys, understand_source, understand_target
 from s3z._cli._names import Remote, as_directory
 from s3z._cli.cp import check_options, transfer_words
 
@@ -31,6 +31,7 @@ def run(context: Context) -> None:
     source = understand_source(context, first, to_files=isinstance(target, str), stats=True)
     check_options(context, source, target)
     place = goal(source, target, second)
+    check_apart(context, source, target)
     if options.delete:
         _check_delete(source, target)
     if source.words is None:
