@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from s3z import _core, _exceptions, _paths, _progress
 from s3z._archive_types import PackFailure, PackReport, UnpackReport, name_text
 from s3z._config import one_of
+from s3z._content_type import BY_EXTENSION, BYTES, TEXT
 from s3z._escape import escape
 from s3z._exceptions import BatchError, ConfigError
 from s3z._transfers import any_uri, object_uri
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 #: names that promise a compression, by their ends
 _CODECS = {".tar": "none", ".tar.zst": "zstd", ".tzst": "zstd"}
+#: what only a directory has, and what it is if nobody says so
+_LOCAL_ONLY = {"preserve": True, "same_owner": False, "allow_unsafe_links": False, "durable": False}
 _OBJECT = ("if_none_match", "if_match", "checksum", "headers", "deadline", "part_size", "max_concurrency")
 
 
@@ -310,21 +313,28 @@ def unpack(
         place, name = descriptor_of(archive)
     else:
         place, name = archive_of(archive)
-    if is_uri(destination):
-        raise ConfigError("unpacking to S3 is not available yet: the destination must be a directory")
-    path = _paths.local_path(destination, "destination")
     chosen = {each: value for each, value in words.items() if value is not None}
+    target: bytes | tuple[str, str]
+    if is_uri(destination):
+        target = prefix_of(str(destination))
+        path = f"s3://{target[0]}/{target[1]}"
+        chosen = _of_objects(settings, chosen)
+    else:
+        path = _paths.local_path(destination, "destination")
+        target = os.fsencode(path)
     chosen["prefix"] = name_bytes(chosen.get("prefix", b""))
     if "names" in chosen:
         chosen["names"] = _patterns(chosen["names"], "names")
     for each in ("include", "exclude"):
         chosen[each] = _patterns(chosen.get(each, ()), each)
     chosen["root"] = root_hash(chosen.get("root"))
-    configured = {"durable": settings.durable or None, "memory_limit": settings.transfer["memory_limit"].value}
+    configured = {"memory_limit": settings.transfer["memory_limit"].value}
+    if isinstance(target, bytes):
+        configured["durable"] = settings.durable or None
     chosen = {each: value for each, value in (configured | chosen).items() if value is not None}
 
     def call(watcher: _core.ProgressFunction | None) -> _core.UnpackReport:
-        return _core.unpack(core, place, os.fsencode(path), chosen, watcher)
+        return _core.unpack(core, place, target, chosen, watcher)
 
     report = watched_entries(progress, name, call, lambda report: (report["bytes"], report["entries"]))
     own = ("bytes", "seconds", "verified", "is_indexed", "root")
@@ -336,6 +346,32 @@ def unpack(
     if done.failures:
         raise _batch_error(done)
     return done
+
+
+def prefix_of(uri: str) -> tuple[str, str]:
+    """Bucket and prefix that an archive is unpacked to.
+
+    Raises:
+        ConfigError: it is malformed, or an object.
+    """
+    bucket, prefix = any_uri(uri)
+    if prefix and not prefix.endswith("/"):
+        raise ConfigError(f'target "{escape(uri)}" must be a bucket or a prefix, which ends in "/"')
+    return bucket, prefix
+
+
+def _of_objects(settings: Settings, chosen: dict[str, Any]) -> dict[str, Any]:
+    """The options of an unpack to S3, with how objects are made, and without those that say nothing there.
+
+    Raises:
+        ConfigError: one was given that goes with a directory only.
+    """
+    for name, default in _LOCAL_ONLY.items():
+        if chosen.pop(name, default) != default:
+            raise ConfigError(f"{name} goes with a directory as destination only")
+    if settings.request_checksum_calculation.value == "when_supported":
+        chosen["checksum"] = "crc64nvme"
+    return {**chosen, "types": BY_EXTENSION, "text_type": TEXT, "bytes_type": BYTES}
 
 
 def _batch_error(report: UnpackReport) -> BatchError:

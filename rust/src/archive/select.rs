@@ -22,6 +22,8 @@ pub struct Selection {
     pub max_bytes: Option<u64>,
     pub max_members: Option<u64>,
     pub max_ratio: u64,
+    /// Names become keys.
+    pub as_keys: bool,
 }
 
 impl Default for Selection {
@@ -34,6 +36,7 @@ impl Default for Selection {
             max_bytes: None,
             max_members: None,
             max_ratio: MAX_RATIO,
+            as_keys: false,
         }
     }
 }
@@ -124,7 +127,8 @@ impl<'a> Chosen<'a> {
             let shown = crate::error::escape(&entry.shown(), crate::error::MAX_SHOWN);
             Error::new(ErrorKind::Archive, format!("\"{shown}\" cannot be unpacked: {why}"))
         };
-        names::check_entry(&entry.name, entry.kind).map_err(unsafe_name)?;
+        let check = if self.selection.as_keys { names::check_key } else { names::check_entry };
+        check(&entry.name, entry.kind).map_err(unsafe_name)?;
         let Some(entry) = self.selection.stripped(entry) else { return Ok(()) };
         match &mut self.order {
             Some(order) => {
