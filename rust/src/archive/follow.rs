@@ -61,7 +61,11 @@ pub enum Known {
 }
 
 /// Hashes of a file's slices, for each size that slices may have: which it is, the index tells at the end.
-pub struct SliceHashes([Slices; SLICE_SIZES.len()]);
+pub struct SliceHashes([Vec<[u8; 32]>; SLICE_SIZES.len()]);
+
+/// The same while its bytes come.
+#[derive(Default)]
+pub struct SliceHasher([Slices; SLICE_SIZES.len()]);
 
 const SLICE_SIZES: [u64; 3] = [1 << 20, 2 << 20, 4 << 20];
 
@@ -72,11 +76,7 @@ struct Slices {
     done: Vec<[u8; 32]>,
 }
 
-impl SliceHashes {
-    pub fn new() -> Self {
-        Self(Default::default())
-    }
-
+impl SliceHasher {
     /// The next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         for (slices, size) in self.0.iter_mut().zip(SLICE_SIZES) {
@@ -93,16 +93,24 @@ impl SliceHashes {
         }
     }
 
+    pub fn finish(self) -> SliceHashes {
+        SliceHashes(self.0.map(|mut slices| {
+            if slices.filled > 0 {
+                slices.end();
+            }
+            slices.done
+        }))
+    }
+}
+
+impl SliceHashes {
     /// Whether these rows, which are all of the file, have the hashes of its bytes.
-    fn are(mut self, rows: &[Row]) -> bool {
+    fn are(&self, rows: &[Row]) -> bool {
         let longest = rows.iter().map(|row| row.len).max().unwrap_or(0);
         let Some(number) = SLICE_SIZES.iter().position(|size| longest <= *size) else { return false };
-        let slices = &mut self.0[number];
-        if slices.filled > 0 {
-            slices.end();
-        }
+        let hashes = &self.0[number];
         let same = |(row, hash): (&Row, &[u8; 32])| row.checksum == Some(*hash);
-        rows.len() == slices.done.len() && rows.iter().zip(&slices.done).all(same)
+        rows.len() == hashes.len() && rows.iter().zip(hashes).all(same)
     }
 }
 
@@ -199,9 +207,9 @@ mod tests {
     fn slices_of_each_size_are_known_by_their_hashes() {
         let content: Vec<u8> = (0..5_500_000_u32).map(|at| (at * 7 / 3) as u8).collect();
         let hashes = || {
-            let mut hashes = SliceHashes::new();
-            content.chunks(700_001).for_each(|piece| hashes.update(piece));
-            hashes
+            let mut hasher = SliceHasher::default();
+            content.chunks(700_001).for_each(|piece| hasher.update(piece));
+            hasher.finish()
         };
         for size in SLICE_SIZES {
             let mut rows = rows(&content, size as usize);

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use super::BLOCK;
 use crate::archive::entry::{Entry, Kind};
-use crate::archive::follow::{Known, REMEMBERED, Record, SliceHashes};
+use crate::archive::follow::{Known, REMEMBERED, Record, SliceHasher};
 use crate::archive::place::Place;
 use crate::archive::tar_reader::TarReader;
 use crate::archive::tree::Done;
@@ -60,9 +60,9 @@ impl To<'_> {
                 true => Known::Whole(*blake3::hash(&content).as_bytes()),
                 false if self.place.reads_back() => Known::Nothing,
                 false => {
-                    let mut hashes = SliceHashes::new();
-                    hashes.update(&content);
-                    Known::Slices(hashes)
+                    let mut hasher = SliceHasher::default();
+                    hasher.update(&content);
+                    Known::Slices(hasher.finish())
                 }
             };
             self.record.add(self.name, entry, known);
@@ -84,7 +84,7 @@ impl To<'_> {
             Ok(None) => return Ok(Ok(Done::Skipped)),
             Err(error) => return Ok(Err(error)),
         };
-        let mut hashes = (self.keeps && !self.place.reads_back()).then(SliceHashes::new);
+        let mut hasher = (self.keeps && !self.place.reads_back()).then(SliceHasher::default);
         let (mut block, mut at) = (vec![0; BLOCK], 0);
         while at < entry.size {
             let now = usize::try_from(entry.size - at).map_or(BLOCK, |left| left.min(BLOCK));
@@ -93,14 +93,14 @@ impl To<'_> {
             if let Err(error) = file.write_at(at, &block[..now]) {
                 return Ok(Err(error));
             }
-            if let Some(hashes) = &mut hashes {
-                hashes.update(&block[..now]);
+            if let Some(hasher) = &mut hasher {
+                hasher.update(&block[..now]);
             }
             at += now as u64;
         }
         let done = file.publish();
         if self.keeps && matches!(done, Ok(Done::Written)) {
-            self.record.add(self.name, entry, hashes.map_or(Known::Nothing, Known::Slices));
+            self.record.add(self.name, entry, hasher.map_or(Known::Nothing, |hasher| Known::Slices(hasher.finish())));
         }
         Ok(done)
     }

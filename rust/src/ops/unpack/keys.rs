@@ -34,6 +34,8 @@ use crate::transfer::scheduler::Small;
 const ABREAST: usize = 64;
 /// How often a slice that waits for its turn looks whether everything has stopped.
 const LOOK: Duration = Duration::from_millis(50);
+/// The longest key, in bytes.
+const MAX_KEY: usize = 1024;
 /// What tells the type of a file whose name does not.
 const BEGINNING: usize = 512;
 
@@ -97,6 +99,9 @@ impl Shared {
         names::check_key(name, EntryKind::File).map_err(refused)?;
         let name = str::from_utf8(name).map_err(|_| refused("it is not UTF-8"))?;
         let key = format!("{}{name}", keys.options.prefix);
+        if key.len() > MAX_KEY {
+            return Err(refused("with the prefix it is longer than 1024 bytes"));
+        }
         let object = ObjectRef::new(&keys.options.bucket, &key, None).map_err(|error| refused(error.message()))?;
         let is_archive = |archive: &ObjectRef| archive.bucket == object.bucket && archive.key == object.key;
         if keys.archive.as_ref().is_some_and(is_archive) {
@@ -336,8 +341,8 @@ impl KeyFile {
             deadline: None,
         };
         let progress = Progress::of(&keys.progress);
-        let (writer, sender) = ObjectWriter::open(&keys.engine, request, progress, keys.cancel.clone())?;
         let _within = keys.runtime.enter();
+        let (writer, sender) = ObjectWriter::open(&keys.engine, request, progress, keys.cancel.clone())?;
         growth.sender.spawn(async move {
             sender.run().await;
             Ok(())
