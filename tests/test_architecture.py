@@ -89,8 +89,8 @@ PYTHON_MAY = {
     },
     "_many_types": {"_escape", "_types", "_units"},
     "_packing": {
-        "_archive_types", "_config", "_core", "_escape", "_exceptions", "_paths", "_progress", "_settings",
-        "_transfers", "_types", "_uploads",
+        "_archive_types", "_config", "_content_type", "_core", "_escape", "_exceptions", "_paths", "_progress",
+        "_settings", "_transfers", "_types", "_uploads",
     },
     "_part_file": {"_api", "_core", "_exceptions", "_parts", "_paths", "_writer"},
     "_parts": {"_api", "_client", "_core", "_exceptions", "_transfers", "_types", "_uploads", "_writer"},

@@ -1,5 +1,6 @@
 //! An archive to a tree, or to the keys below a prefix: through its index where it has one, front to back where it has none or comes from a pipe.
 
+mod key_file;
 mod keys;
 
 use std::io::{self, Read};

@@ -5,12 +5,12 @@
 //! slice too early waits. Jobs are taken in the order of slices, so the earliest of them never waits for a later one.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use super::key_file::KeyFile;
 use crate::archive::entry::{Entry, Kind as EntryKind};
 use crate::archive::index::Row;
 use crate::archive::names;
@@ -23,7 +23,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ops::batch::ContentTypes;
 use crate::ops::commit;
 use crate::ops::engine::{Engine, unless_cancelled};
-use crate::ops::put::{ObjectWriter, PutRequest as PutWhole};
 use crate::ops::tasks::Tasks;
 use crate::progress::{Cancel, Progress};
 use crate::s3::client::{ObjectRef, PutRequest};
@@ -32,8 +31,6 @@ use crate::transfer::scheduler::Small;
 
 /// Small files that are sent at a time.
 const ABREAST: usize = 64;
-/// How often a slice that waits for its turn looks whether everything has stopped.
-const LOOK: Duration = Duration::from_millis(50);
 /// The longest key, in bytes.
 const MAX_KEY: usize = 1024;
 /// What tells the type of a file whose name does not.
@@ -62,8 +59,8 @@ pub struct Keys {
     pub runtime: Handle,
 }
 
-struct Shared {
-    keys: Keys,
+pub(super) struct Shared {
+    pub keys: Keys,
     tally: Arc<UnpackTally>,
     /// Names of files that were under way and did not become objects.
     unwritten: Mutex<HashSet<Vec<u8>>>,
@@ -115,14 +112,14 @@ impl Shared {
         self.keys.runtime.block_on(unless_cancelled(&self.keys.cancel, work))
     }
 
-    fn headers(&self, object: &ObjectRef, beginning: &[u8]) -> Vec<(String, String)> {
+    pub fn headers(&self, object: &ObjectRef, beginning: &[u8]) -> Vec<(String, String)> {
         let types = &self.keys.options.types;
         let by_bytes = || types.of_bytes(&beginning[..beginning.len().min(BEGINNING)]);
         let value = types.of_name(object.key.as_bytes()).unwrap_or_else(by_bytes);
         vec![("content-type".to_owned(), value.to_owned())]
     }
 
-    fn conditions(&self) -> Vec<(String, String)> {
+    pub fn conditions(&self) -> Vec<(String, String)> {
         match self.keys.options.no_clobber {
             true => vec![("if-none-match".to_owned(), "*".to_owned())],
             false => Vec::new(),
@@ -142,7 +139,7 @@ impl Shared {
     }
 
     /// What an answer of the store means for one entry; what is wrong for all of them stops everything.
-    fn outcome(&self, sent: Result<()>) -> Result<Done> {
+    pub fn outcome(&self, sent: Result<()>) -> Result<Done> {
         match sent {
             Ok(()) => Ok(Done::Written),
             Err(error) if error.kind() == ErrorKind::AlreadyExists && self.keys.options.no_clobber => Ok(Done::Skipped),
@@ -208,7 +205,7 @@ fn is_of_all(error: &Error) -> bool {
     error.kind() == ErrorKind::Credentials || error.code() == Some("NoSuchBucket")
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -263,9 +260,7 @@ impl Place for KeyPlace {
         if kept.map_err(|error| self.shared.outcome(Err(error)).err().unwrap_or_else(Error::cancelled))? {
             return Ok(None);
         }
-        let growth = Growth { at: 0, writer: None, sender: Tasks::new(), is_over: false };
-        let (shared, size) = (self.shared.clone(), entry.size);
-        Ok(Some(Box::new(KeyFile { shared, object, size, growth: Mutex::new(growth), turned: Condvar::new() })))
+        Ok(Some(Box::new(KeyFile::new(self.shared.clone(), object, entry.size))))
     }
 
     fn counts_bytes(&self) -> bool {
@@ -304,110 +299,6 @@ impl Drop for KeyPlace {
         let tasks = self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner);
         if !tasks.is_empty() {
             self.shared.keys.runtime.block_on(tasks.stop());
-        }
-    }
-}
-
-/// An object that grows slice by slice.
-struct KeyFile {
-    shared: Arc<Shared>,
-    object: ObjectRef,
-    size: u64,
-    growth: Mutex<Growth>,
-    turned: Condvar,
-}
-
-struct Growth {
-    /// What comes next.
-    at: u64,
-    /// Opened with the first bytes, which may tell the type.
-    writer: Option<ObjectWriter>,
-    sender: Tasks<()>,
-    /// Nothing more is taken.
-    is_over: bool,
-}
-
-impl KeyFile {
-    fn begin(&self, growth: &mut Growth, beginning: &[u8]) -> Result<()> {
-        let keys = &self.shared.keys;
-        let request = PutWhole {
-            object: self.object.clone(),
-            headers: self.shared.headers(&self.object, beginning),
-            conditions: self.shared.conditions(),
-            checksum: keys.options.checksum,
-            part_size: None,
-            expected_size: Some(self.size),
-            max_concurrency: None,
-            deadline: None,
-        };
-        let progress = Progress::of(&keys.progress);
-        let _within = keys.runtime.enter();
-        let (writer, sender) = ObjectWriter::open(&keys.engine, request, progress, keys.cancel.clone())?;
-        growth.sender.spawn(async move {
-            sender.run().await;
-            Ok(())
-        });
-        growth.writer = Some(writer);
-        Ok(())
-    }
-
-    fn take(&self, growth: &mut Growth, bytes: &[u8]) -> Result<()> {
-        if growth.writer.is_none() {
-            self.begin(growth, bytes)?;
-        }
-        let Some(writer) = &mut growth.writer else { return Err(Error::cancelled()) };
-        // The upload itself ends when everything is cancelled, and then this does.
-        self.shared.keys.runtime.block_on(writer.write(bytes))
-    }
-}
-
-impl Growing for KeyFile {
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let mut growth = lock(&self.growth);
-        while growth.at != offset {
-            if growth.is_over {
-                return Ok(());
-            }
-            self.shared.keys.stop.check()?;
-            growth = self.turned.wait_timeout(growth, LOOK).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        if growth.is_over {
-            return Ok(());
-        }
-        let taken = self.take(&mut growth, bytes);
-        match &taken {
-            Ok(()) => growth.at += bytes.len() as u64,
-            Err(_) => growth.is_over = true,
-        }
-        drop(growth);
-        self.turned.notify_all();
-        taken.or_else(|error| self.shared.outcome(Err(error)).map(drop))
-    }
-
-    fn give_up(&self) {
-        lock(&self.growth).is_over = true;
-        self.turned.notify_all();
-    }
-
-    fn publish(self: Box<Self>) -> Result<Done> {
-        let mut growth = lock(&self.growth);
-        let at = growth.at;
-        let Some(writer) = growth.writer.take().filter(|_| at == self.size) else {
-            return Err(Error::integrity(format!("a file ends after {at} of {} bytes", self.size)));
-        };
-        let stored = self.shared.keys.runtime.block_on(writer.finish());
-        drop(growth);
-        self.shared.outcome(stored.map(drop))
-    }
-}
-
-impl Drop for KeyFile {
-    /// Returns when the store has nothing left of an upload that was not completed.
-    fn drop(&mut self) {
-        let growth = self.growth.get_mut().unwrap_or_else(PoisonError::into_inner);
-        drop(growth.writer.take());
-        if !growth.sender.is_empty() {
-            let _ = self.shared.keys.runtime.block_on(growth.sender.next());
         }
     }
 }
