@@ -16,12 +16,12 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import clients
-from lib import conditions, pattern, plot, report, workload
-from lib.job import Job
+from lib import conditions, many, pattern, plot, report, workload
+from lib.job import MANY, Job
 from lib.measure import measure
 from lib.server import ROOT, Server
 
@@ -104,19 +104,35 @@ class Bench:
 
     def enter(self, one: workload.Workload, versions: dict[str, str | None], stack: ExitStack) -> list[Entry]:
         """Start the server of a workload, lay out its files, and name the clients that take part."""
-        flags = ["--bucket", BUCKET, "--pattern", f"{BUCKET}/{KEY}={one.size}:{SEED}", *one.server]
+        if one.lists:
+            there = ["--keys", f"{BUCKET}={one.size}"]
+        else:
+            there = [] if one.is_many else ["--pattern", f"{BUCKET}/{KEY}={one.size}:{SEED}"]
+        flags = ["--bucket", BUCKET, *there, *one.server]
         if one.secure:
             flags += ["--ca-out", str(self.scratch / f"{one.name}.pem")]
         server = stack.enter_context(Server.start(flags))
         if one.uploads and not (source := self.source(one)).exists():
             source.parent.mkdir()
             pattern.write(source, one.size, SEED)
+        if one.is_many:
+            tree = self.tree(one)
+            if not tree.exists():
+                many.plant(tree, one.size, one.object_size, SEED)
+            settled = replace(
+                self.job(Entry(one, server, "", clients.load("s3z-cli")), keep=False), path=tree, key="many/"
+            )
+            many.send(tree, f"s3://{BUCKET}/many/", settled.env())
         adapters = {name: clients.load(name) for name, version in versions.items() if version}
         return [Entry(one, server, name, made) for name, made in adapters.items() if one.verb in made.VERBS]
 
     def source(self, one: workload.Workload) -> Path:
         """Return the file that uploads read; its name is that of the object, since some clients insist."""
         return self.scratch / f"source-{one.size}" / KEY
+
+    def tree(self, one: workload.Workload) -> Path:
+        """Return the tree that workloads of many small objects are made of."""
+        return self.scratch / f"many-{one.size}-{one.object_size}"
 
     def run(self, entries: list[Entry], rounds: int, seed: int, runs: list[report.Run]) -> None:
         """Run every entry once to warm up and then in shuffled rounds, adding to `runs`; who fails is not run again."""
@@ -146,6 +162,8 @@ class Bench:
             failure = f"status {used.status}: {said}"
         elif entry.adapter.KIND != "reference":
             checksum, failure = self.check(job, entry)
+            if one.verb == "sync-many" and used.stdout.strip():
+                failure = f"it did something: {used.stdout.splitlines()[0][:100]}"
         self.clean(job)
         return report.Run(
             workload=one.name,
@@ -169,7 +187,13 @@ class Bench:
         `keep` asks for a file to compare where the workload leaves none.
         """
         one, server = entry.workload, entry.server
-        if one.uploads:
+        if one.is_many:
+            self.uploads += 1
+            if one.verb == "download-many":
+                key, path = "many/", self.scratch / f"trees-{self.uploads}"
+            else:
+                key, path = "many/" if one.verb == "sync-many" else f"many-{self.uploads}/", self.tree(one)
+        elif one.uploads:
             self.uploads += 1
             key, path = f"upload-{self.uploads}/{KEY}", self.source(one)
         else:
@@ -188,7 +212,7 @@ class Bench:
             region=server.region,
             part_size=one.part_size,
             home=self.home,
-            keep=keep and one.verb in ("cat", "memory"),
+            keep=keep and one.verb in ("cat", "memory", "upload-many"),
         )
 
     def check(self, job: Job, entry: Entry) -> tuple[str, str]:
@@ -196,8 +220,16 @@ class Bench:
 
         A download is compared byte by byte with the pattern. An upload is compared by size and full-object CRC64NVME,
         which the server computes from what it received. What went into a pipe or into memory was counted by the command
-        itself, which fails otherwise; byte by byte it is compared where it was kept, after the warm-up.
+        itself, which fails otherwise; byte by byte it is compared where it was kept, after the warm-up. A listing must
+        name every key, in order, last on its line.
         """
+        one = entry.workload
+        if one.lists:
+            return "", wrong_line(job.path, job.size)
+        if one.verb == "download-many":
+            return "", many.wrong_file(self.tree(one), job.path)
+        if one.verb == "upload-many":
+            return "", many.wrong_object(entry.server, job.bucket, job.path, job.key, 1 if job.keep else 100)
         if not (job.uploads or job.downloads or job.keep):
             return "", ""
         wanted = entry.server.ask("crc", bucket=BUCKET, key=KEY)
@@ -213,11 +245,26 @@ class Bench:
         return found["crc64nvme"], ""
 
     def clean(self, job: Job) -> None:
-        """Delete what the run made and let the disk come to rest."""
-        if not job.uploads:
+        """Delete what the run made and let the disk come to rest.
+
+        Trees stay until the end: for half a minute after many files were deleted, ext4 looks for other inodes than
+        theirs, and whoever makes files then pays for it, up to three times the system time.
+        """
+        if not (job.uploads or job.verb in MANY):
             shutil.rmtree(job.path.parent)
         os.sync()
         time.sleep(self.pause)
+
+
+def wrong_line(path: Path, count: int) -> str:
+    """What is wrong with a listing of the keys that `fake-s3 --keys` makes; empty if nothing is."""
+    number = 0
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            if line.split()[-1] != f"data/{number // 1000:04}/part-{number:07}.json":
+                return f"line {number + 1} is {line.strip()[-60:]}"
+            number += 1
+    return "" if number == count else f"{number} lines instead of {count}"
 
 
 def write(

@@ -625,3 +625,14 @@ class TestTwoEndpoints:
     def test_local_side_has_no_endpoint(self, fake: Command, fake_s3: FakeS3, option: str) -> None:
         assert fake("cp", option, "up/", "s3://c/", status=None).status in (1, 2)
         assert keys(fake_s3, "c") == set()
+
+
+@pytest.mark.parametrize(("asked", "stored"), [(None, True), ("when_supported", True), ("when_required", False)])
+def test_checksums_are_sent_as_the_environment_asks(
+    fake: Command, fake_s3: FakeS3, asked: str | None, stored: bool
+) -> None:
+    """`AWS_REQUEST_CHECKSUM_CALCULATION`, cli.md 9."""
+    fake("cp", "up/", "s3://c/q/", env={} if asked is None else {"AWS_REQUEST_CHECKSUM_CALCULATION": asked})
+    sent = [dict(record["headers"]) for record in fake_s3.log(operation="PutObject")]
+    assert len(sent) == len(FILES)
+    assert all(("x-amz-checksum-crc64nvme" in headers) is stored for headers in sent)

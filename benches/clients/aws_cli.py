@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from lib.job import Job
 
 KIND = "peer"
-VERBS = ("download", "upload", "pipe", "cat")
-FLAGS = "s3 cp; max_concurrent_requests 16, multipart_chunksize 16MB, classic transfer client"
+VERBS = ("download", "upload", "pipe", "cat", "list")
+FLAGS = "s3 cp, s3 ls --recursive; max_concurrent_requests 16, multipart_chunksize 16MB, classic transfer client"
 
 _CONFIG = """[default]
 s3 =
@@ -32,11 +32,14 @@ def available() -> str | None:
 
 
 def command(job: Job) -> tuple[list[str], dict[str, str]]:
-    """Return `aws s3 cp` with a configuration of its own."""
+    """Return `aws s3 cp` or `ls` with a configuration of its own."""
     config = job.home / "aws-config"
     config.write_text(_CONFIG)
     argv = [peers.program("aws") or "aws", "--endpoint-url", job.endpoint, "s3", "cp", "--only-show-errors"]
     env = job.env() | {"AWS_CONFIG_FILE": str(config)}
+    if job.verb == "list":
+        argv = [peers.program("aws") or "aws", "--endpoint-url", job.endpoint, "s3", "ls", "--recursive"]
+        return job.to_file([*argv, f"s3://{job.bucket}"]), env
     if job.verb == "pipe":
         return job.from_stdin([*argv, "-", job.uri, "--expected-size", str(job.size)]), env
     if job.verb == "cat":

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lib import peers
+from lib.job import MANY
 
 if TYPE_CHECKING:
     from lib.job import Job
 
 KIND = "ours"
-VERBS = ("download", "upload", "pipe", "cat")
-FLAGS = "python -m s3z cp, pipe or cat, no flags"
+VERBS = ("download", "upload", "pipe", "cat", "list", "download-many", "upload-many", "sync-many")
+FLAGS = "python -m s3z cp, pipe, cat, ls or sync, no flags"
 
 
 def available() -> str | None:
@@ -20,7 +21,12 @@ def available() -> str | None:
 
 
 def command(job: Job) -> tuple[list[str], dict[str, str]]:
-    """Return `s3z cp SOURCE DESTINATION`."""
+    """Return `s3z cp SOURCE DESTINATION`, `pipe`, `cat` or `ls`."""
+    if job.verb in MANY:
+        verb = "sync" if job.verb == "sync-many" else "cp"
+        return [peers.own_python(), "-m", "s3z", verb, *job.tree_and_prefix], job.env()
+    if job.verb == "list":
+        return job.to_file([peers.own_python(), "-m", "s3z", "ls", f"s3://{job.bucket}/*"]), job.env()
     if job.verb == "pipe":
         return job.from_stdin([peers.own_python(), "-m", "s3z", "pipe", job.uri]), job.env()
     if job.verb == "cat":

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 #: The verbs that send; the others receive.
 UPLOADS = ("upload", "pipe")
+#: The verbs of a tree of small objects; `sync-many` finds nothing to do.
+MANY = ("download-many", "upload-many", "sync-many")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,21 @@ class Job:
         """The command with the file coming out of a pipe; the `cat` is part of what is measured, for all alike."""
         return ["sh", "-c", 'cat "$0" | "$@"', str(self.path), *argv]
 
+    def to_file(self, argv: list[str]) -> list[str]:
+        """The command with its output in the file on this side."""
+        return ["sh", "-c", 'exec "$@" > "$0"', str(self.path), *argv]
+
     def to_drain(self, argv: list[str]) -> list[str]:
         """The command with its output drained and counted, for all alike; one that fails ends the whole group."""
         keep = f"tee {shlex.quote(str(self.path))} | " if self.keep else ""
         script = f'{{ "$@" || kill 0; }} | {keep}"$0" drain --size {self.size}'
         return ["sh", "-c", script, str(binary("floor")), *argv]
+
+    @property
+    def tree_and_prefix(self) -> tuple[str, str]:
+        """The two operands for many: a tree below a directory, all below a prefix."""
+        tree, prefix = f"{self.path}/", f"s3://{self.bucket}/{self.key}"
+        return (f"{prefix}*", tree) if self.verb == "download-many" else (tree, prefix)
 
     @property
     def source_and_destination(self) -> tuple[str, str]:

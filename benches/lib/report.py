@@ -106,10 +106,11 @@ def table(workload: Workload, made: Sequence[Row], absent: Sequence[str]) -> str
     """
     floor = next((row for row in made if row.kind == "floor" and not row.failure), None)
     peer = next((row for row in made if row.kind == "peer" and not row.failure), None)
-    size = format_size(workload.size)
-    lines = [f"{workload.name}: {size}, parts of {format_size(workload.part_size)} where a client takes them", ""]
+    parts = "" if workload.counts else f", parts of {format_size(workload.part_size)} where a client takes them"
+    lines = [f"{workload.name}: {workload.shown_size}{parts}", ""]
+    rate, unit = ("k/s", 1e3) if workload.counts else ("MB/s", 1e6)
     lines.append(
-        f"{'client':<16}{'kind':<10}{'wall s':>8}{'min':>7}{'max':>7}{'MB/s':>7}{'cpu s':>8}{'peak MB':>9}"
+        f"{'client':<16}{'kind':<10}{'wall s':>8}{'min':>7}{'max':>7}{rate:>7}{'cpu s':>8}{'peak MB':>9}"
         f"{'srv cpu':>9}{'/floor':>8}{'/peer':>7}{'/peer cpu':>10}"
     )
     for row in made:
@@ -119,7 +120,7 @@ def table(workload: Workload, made: Sequence[Row], absent: Sequence[str]) -> str
         walls = [run.wall for run in row.runs]
         lines.append(
             f"{row.client:<16}{row.kind:<10}{row.wall:>8.2f}{min(walls):>7.2f}{max(walls):>7.2f}"
-            f"{workload.size / row.wall / 1e6:>7.0f}{row.cpu:>8.2f}{row.peak_rss / 1e6:>9.0f}{row.server_cpu:>9.2f}"
+            f"{workload.size / row.wall / unit:>7.0f}{row.cpu:>8.2f}{row.peak_rss / 1e6:>9.0f}{row.server_cpu:>9.2f}"
             f"{_ratio(row.wall, floor.wall if floor else None):>8}{_ratio(row.wall, peer.wall if peer else None):>7}"
             f"{_ratio(row.cpu, peer.cpu if peer else None):>10}"
         )

@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.job import UPLOADS
+from lib.job import MANY, UPLOADS
 
 FOLDER = Path(__file__).resolve().parents[1] / "workloads"
 _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "": 1}
@@ -21,11 +21,34 @@ class Workload:
     size: int
     part_size: int
     server: tuple[str, ...]
+    object_size: int = 0
 
     @property
     def uploads(self) -> bool:
         """Whether a file of this side is sent."""
         return self.verb in UPLOADS
+
+    @property
+    def lists(self) -> bool:
+        """Whether keys are listed; sizes are numbers of keys then."""
+        return self.verb == "list"
+
+    @property
+    def is_many(self) -> bool:
+        """Whether it is a tree of `size` small objects."""
+        return self.verb in MANY
+
+    @property
+    def counts(self) -> bool:
+        """Whether `size` is a number of keys."""
+        return self.lists or self.is_many
+
+    @property
+    def shown_size(self) -> str:
+        """What there is of it, for a person."""
+        if self.is_many:
+            return f"{self.size} objects of {format_size(self.object_size)}"
+        return f"{self.size} keys" if self.lists else format_size(self.size)
 
     @property
     def secure(self) -> bool:
@@ -48,6 +71,7 @@ def load(name: str, *, quick: bool) -> Workload:
         size=parse_size(stated["quick_size" if quick else "size"]),
         part_size=parse_size(stated["part_size"]),
         server=tuple(stated["server"]),
+        object_size=parse_size(stated.get("object_size", "0")),
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Batch = _core.Batch
     BatchRow = _core.BatchRow
     ProgressFunction = _core.ProgressFunction
-    VersionEntry = _core.VersionEntry
+    LookRequest = _core.LookRequest
 
 #: seconds between two events of progress
 _EVERY = 0.1
@@ -48,11 +48,21 @@ def object_words(options: ObjectOptions, more: Headers) -> dict[str, Any]:
     }
 
 
-def versions(client: Client, bucket: str, prefix: str, delimiter: str | None) -> Iterator[VersionEntry]:
-    """Every version of every key, and the markers of deleted ones, as the store lists them."""
-    pages = _core.list_versions(client._native(), bucket, prefix, delimiter)
-    while (page := pages.next_page()) is not None:
-        yield from page
+def usual_checksum(client: Client) -> str | None:
+    """The checksum that new objects get where none is named."""
+    return "crc64nvme" if client._settings.request_checksum_calculation.value == "when_supported" else None
+
+
+def look(client: Client, request: LookRequest) -> Iterator[tuple[bytes, int]]:
+    """Finished lines of a listing, and how many rows they are."""
+    found = _core.start_look(client._native(), request)
+    while (piece := found.next()) is not None:
+        yield piece
+
+
+def look_sums(client: Client, request: LookRequest) -> list[tuple[str, int, int]]:
+    """Storage class, objects and bytes of a listing."""
+    return _core.look_sums(client._native(), request)
 
 
 class Course:

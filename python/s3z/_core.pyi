@@ -9,6 +9,7 @@ from s3z._core_types import BatchRow as BatchRow
 from s3z._core_types import EntryFailure as EntryFailure
 from s3z._core_types import EntryRow as EntryRow
 from s3z._core_types import LocalSource as LocalSource
+from s3z._core_types import LookRequest as LookRequest
 from s3z._core_types import PackReport as PackReport
 from s3z._core_types import PackSource as PackSource
 from s3z._core_types import PackTarget as PackTarget
@@ -159,12 +160,6 @@ class CopyReport(TypedDict):
     parts: int
     attempts: int
 
-@final
-class VersionPages:
-    """Pages of one listing of versions; each is fetched when asked for."""
-
-    def next_page(self) -> list[VersionEntry] | None: ...
-
 def copy(
     client: Client,
     bucket: str,
@@ -176,7 +171,6 @@ def copy(
 ) -> CopyReport:
     """Copy on the server, above 5 GiB by parts. Metadata in `headers` needs `replace_metadata`."""
 
-def list_versions(client: Client, bucket: str, prefix: str, delimiter: str | None = None) -> VersionPages: ...
 def delete_versions(
     client: Client, bucket: str, objects: list[tuple[str, str | None]]
 ) -> list[tuple[str, str | None, str | None, str | None]]:
@@ -387,3 +381,11 @@ class Batch:
     def counts(self) -> dict[str, int]: ...
 
 def start_batch(source: Client, destination: Client, request: dict[str, Any]) -> Batch: ...
+
+@final
+class Look:
+    def next(self) -> tuple[bytes, int] | None: ...  # finished lines, and how many rows they are
+
+def start_look(client: Client, request: LookRequest) -> Look: ...
+def look_sums(client: Client, request: LookRequest) -> list[tuple[str, int, int]]:
+    """Storage class, objects, bytes."""

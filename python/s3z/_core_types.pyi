@@ -31,6 +31,27 @@ class TransferReport(TypedDict):
     content_type: str | None
     storage_class: str | None
 
+class LookRequest(TypedDict, total=False):
+    """What is listed, and how its rows are shown: `ls`, `du`."""
+
+    bucket: str
+    prefix: str
+    delimiter: str | None
+    #: of the whole key
+    pattern: bytes | None
+    exclude: list[bytes]
+    filter_prefix: bytes
+    #: bytes of the key before the name that is shown
+    strip: int
+    versions: bool
+    json: bool
+    full_path: bool
+    etag: bool
+    storage_class: bool
+    human: bool
+    #: for a terminal
+    escapes: bool
+
 class PackReport(TypedDict):
     entries: int
     files: int

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from s3z import _headers, _sides
-from s3z._batching import Course, object_words
+from s3z._batching import Course, object_words, usual_checksum
 from s3z._config import check_part_size, one_of
 from s3z._escape import escape
 from s3z._exceptions import AlreadyExistsError, BatchError, ConfigError, NotFoundError
@@ -296,9 +296,7 @@ def _object_words(client: Client, asked: Asked) -> dict[str, Any]:
     replaces = asked.replace_metadata
     if replaces is None:
         replaces = any(getattr(wanted, name) is not None for name in _REPLACING)
-    checksum = wanted.checksum
-    if checksum is None and client._settings.request_checksum_calculation.value == "when_supported":
-        checksum = "crc64nvme"
+    checksum = wanted.checksum or usual_checksum(client)
     return {
         **object_words(wanted, more),
         "replace_metadata": replaces,

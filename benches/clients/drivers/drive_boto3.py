@@ -51,6 +51,9 @@ def main() -> None:
         client.download_file(bucket, key, path, Config=transfer)
     elif verb == "pipe":
         client.upload_fileobj(sys.stdin.buffer, bucket, key, Config=transfer)
+    elif verb == "list":
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            sys.stdout.writelines(f"{entry['Key']}\n" for entry in page.get("Contents", ()))
     elif verb == "cat":
         for chunk in client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(MIB):
             sys.stdout.buffer.write(chunk)

@@ -50,7 +50,7 @@ def object_words(context: Context) -> dict[str, Any]:
     return {
         **words,
         "replace_metadata": replace,
-        "checksum": options.checksum_algorithm or "crc64nvme",
+        "checksum": options.checksum_algorithm,
     }
 
 
@@ -80,6 +80,8 @@ def drive(
     source = source or context.client()
     destination = destination or source
     words = {**request, "format": _format(context), "tells_skips": context.printer.level <= 1}
+    if "checksum" in words:
+        words["checksum"] = words["checksum"] or _batching.usual_checksum(destination)
     batch = _batching.start(source, destination, words)
     context.begun(batch)
     progress = _shown(context.display, batch) if context.display.active else None

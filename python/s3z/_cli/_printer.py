@@ -125,6 +125,17 @@ class Printer:
         else:
             self.data(escape(text) if self.terminal or self.payload else text, escaped=self.payload)
 
+    def rows(self, lines: bytes) -> None:
+        """Lines or records of what was asked for, finished; text is escaped already where a terminal asks for it."""
+        if self.payload:
+            for line in lines[:-1].split(b"\n"):
+                self._write_error(line.decode("utf-8", "surrogateescape"))
+        elif self.terminal and self.as_json:
+            for line in lines[:-1].split(b"\n"):
+                self._out(_ascii_json(line.decode()).encode() + b"\n")
+        else:
+            self._out(lines)
+
     def lines(self, lines: bytes) -> None:
         """Result lines, or records, finished but for what a terminal or the payload's stream asks for."""
         if not lines or not self.shows_results:

@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from s3z import _batching
 from s3z._cli._failures import RefusedError
-from s3z._cli._match import Excluder, matches, split_wildcard
 from s3z._cli._names import Remote, has_wildcard, understand
 from s3z._cli._options import UsageError
+from s3z._cli.ls import request
 from s3z._units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from s3z._cli._context import Context
-
-_MARKER = "DELETE MARKER"
 
 
 def run(context: Context) -> None:
@@ -33,9 +31,9 @@ def run(context: Context) -> None:
     target = understand(argument)
     sums: dict[str, list[int]] = {}
     rows = _local(context, target) if isinstance(target, str) else _remote(context, target)
-    for storage_class, size in rows:
+    for storage_class, count, size in rows:
         row = sums.setdefault(storage_class if options.group else "", [0, 0])
-        row[0] += 1
+        row[0] += count
         row[1] += size
     name = argument
     if not options.group:
@@ -59,51 +57,21 @@ def _tell(context: Context, name: str, storage_class: str, count: int, size: int
     context.printer.data(f"{line} [{storage_class}]" if storage_class else line)
 
 
-def _local(context: Context, target: str) -> Iterator[tuple[str, int]]:
+def _local(context: Context, target: str) -> Iterator[tuple[str, int, int]]:
     from s3z._cli._local import rows
 
     if context.options.version_id is not None or context.options.all_versions:
         raise UsageError("files have no versions", "du")
     found = rows(target, context.options.exclude, lambda name, error: context.fail(f"du {name}", error))
     for row in found:
-        yield "STANDARD", row[3]
+        yield "STANDARD", 1, row[3]
 
 
-def _remote(context: Context, target: Remote) -> Iterator[tuple[str, int]]:
+def _remote(context: Context, target: Remote) -> list[tuple[str, int, int]]:
     options = context.options
     if options.version_id is not None:
         if target.is_container or has_wildcard(target.key):
             raise RefusedError("--version-id needs one object")
         found = context.client().head(target.uri, version_id=options.version_id)
-        yield found.storage_class or "STANDARD", found.size
-        return
-    wild = has_wildcard(target.key)
-    if options.recursive and not wild:
-        if not target.is_container:
-            raise RefusedError(
-                "--recursive needs a bucket or a prefix", hint=f'"{target.uri}/" is the prefix of that name'
-            )
-        target, wild = Remote(target.bucket, f"{target.key}*"), True
-    prefix = split_wildcard(target.key)[0]
-    excluder = Excluder(options.exclude, prefix)
-    for key, size, storage_class in _objects(context, target.bucket, prefix, None if wild else "/"):
-        if (wild and not matches(target.key, key)) or excluder.excludes(key):
-            continue
-        if size == 0 and key.endswith("/"):
-            continue
-        yield storage_class or "STANDARD", size
-
-
-def _objects(
-    context: Context, bucket: str, prefix: str, delimiter: str | None
-) -> Iterator[tuple[str, int, str | None]]:
-    if context.options.all_versions:
-        for row in _batching.versions(context.client(), bucket, prefix, delimiter):
-            if row[1] is not None and not row[3]:
-                yield row[0], row[4], row[7]
-        return
-    pages = context.client()._native().list_objects(bucket, prefix, delimiter)
-    while (entries := pages.next_page()) is not None:
-        for key, is_prefix, size, _etag, _modified, storage_class in entries:
-            if not is_prefix:
-                yield key, size, storage_class
+        return [(found.storage_class or "STANDARD", 1, found.size)]
+    return _batching.look_sums(context.client(), request(context, target))

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from s3z import _batching
 from s3z._cli._failures import RefusedError
-from s3z._cli._match import Excluder, matches, split_wildcard
+from s3z._cli._match import split_wildcard
 from s3z._cli._names import Remote, has_wildcard, understand
 from s3z._units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from s3z._batching import LookRequest
     from s3z._cli._context import Context
 
     #: full name, shown name, whether it is a prefix, size, ETag, time, storage class
-    Plain = tuple[str, str, bool, int, str | None, float | None, str | None]
+    Row = tuple[str, str, bool, int, str | None, float | None, str | None]
 
 _MANY = 1000
 
@@ -40,8 +42,10 @@ def run(context: Context) -> None:
         )
         empty_is_fine = context.tally.failed > 0
     else:
-        rows = _versions(context, target) if context.options.all_versions else _objects(context, target)
-        found = _show(context, rows)
+        found = 0
+        for lines, rows in _batching.look(context.client(), request(context, target)):
+            found += rows
+            context.printer.rows(lines)
         empty_is_fine = not target.key
     if not found and not empty_is_fine:
         raise RefusedError("no object found", "not_found")
@@ -65,64 +69,35 @@ def _buckets(context: Context) -> None:
             )
 
 
-class Version(NamedTuple):
-    """A row of one version."""
-
-    full: str
-    name: str
-    is_prefix: bool
-    size: int
-    etag: str | None
-    modified: float | None
-    storage_class: str | None
-    version_id: str | None
-    is_marker: bool
-
-
-if TYPE_CHECKING:
-    Row = Plain | Version
-
-
-def _level(context: Context, target: Remote) -> tuple[Remote, bool]:
-    """What is listed, and whether it is a wildcard.
+def request(context: Context, target: Remote) -> LookRequest:
+    """What is listed, and how it is shown, in the words of the core.
 
     Raises:
         RefusedError: `--recursive` of an object.
     """
-    wild = has_wildcard(target.key)
-    if not context.options.recursive or wild:
-        return target, wild
-    if not target.is_container:
-        raise RefusedError("--recursive needs a bucket or a prefix", hint=f'"{target.uri}/" is the prefix of that name')
-    return Remote(target.bucket, f"{target.key}*"), True
-
-
-def _objects(context: Context, target: Remote) -> Iterator[Row]:
-    target, wild = _level(context, target)
+    options, wild = context.options, has_wildcard(target.key)
+    if options.recursive and not wild:
+        if not target.is_container:
+            hint = f'"{target.uri}/" is the prefix of that name'
+            raise RefusedError("--recursive needs a bucket or a prefix", hint=hint)
+        target, wild = Remote(target.bucket, f"{target.key}*"), True
     prefix, parent = split_wildcard(target.key)
-    excluder = Excluder(context.options.exclude, prefix)
-    pages = context.client()._native().list_objects(target.bucket, prefix, None if wild else "/")
-    while (page := pages.next_page()) is not None:
-        for key, is_prefix, size, etag, modified, storage_class in page:
-            if (wild and not matches(target.key, key)) or excluder.excludes(key):
-                continue
-            is_marker = size == 0 and key.endswith("/")
-            uri = f"s3://{target.bucket}/{key}"
-            yield uri, key[len(parent) :], is_prefix or is_marker, size, etag, modified, storage_class
-
-
-def _versions(context: Context, target: Remote) -> Iterator[Row]:
-    """Every version, the newest of each key first, as the store lists them; markers of deleted ones, too."""
-    target, wild = _level(context, target)
-    prefix, parent = split_wildcard(target.key)
-    excluder = Excluder(context.options.exclude, prefix)
-    for row in _batching.versions(context.client(), target.bucket, prefix, None if wild else "/"):
-        key, version, _latest, is_marker, size, etag, modified, storage_class = row
-        if (wild and not matches(target.key, key)) or excluder.excludes(key):
-            continue
-        uri = f"s3://{target.bucket}/{key}"
-        plain = (uri, key[len(parent) :], version is None, size, etag, modified, storage_class)
-        yield Version(*plain, version, is_marker)
+    return {
+        "bucket": target.bucket,
+        "prefix": prefix,
+        "delimiter": None if wild else "/",
+        "pattern": os.fsencode(target.key) if wild else None,
+        "exclude": [os.fsencode(pattern) for pattern in options.exclude or ()],
+        "filter_prefix": os.fsencode(prefix),
+        "strip": len(os.fsencode(parent)),
+        "versions": options.all_versions,
+        "json": options.json,
+        "full_path": getattr(options, "show_fullpath", False),
+        "etag": getattr(options, "etag", False),
+        "storage_class": getattr(options, "storage_class", False),
+        "human": options.humanize,
+        "escapes": context.printer.terminal,
+    }
 
 
 def _show(context: Context, rows: Iterator[Row]) -> int:
@@ -145,15 +120,13 @@ def _show(context: Context, rows: Iterator[Row]) -> int:
 
 
 def _line(row: Row, options: Any, *, terminal: bool) -> str:
-    full, name, is_prefix, size, etag, modified, storage_class = row[:7]
+    full, name, is_prefix, size, etag, modified, storage_class = row
     if terminal:
         from s3z._escape import escape
 
         full, name = escape(full), escape(name)
     if options.show_fullpath:
         return full
-    if isinstance(row, Version) and not is_prefix:
-        name = f"{name:<50} {row.version_id}"
     shown = "DIR" if is_prefix else human_size(size) if options.humanize else str(size)
     third = (etag or "").strip('"') if options.etag and not is_prefix else ""
     kind = (storage_class or "STANDARD") if options.storage_class and not is_prefix else ""
@@ -162,7 +135,7 @@ def _line(row: Row, options: Any, *, terminal: bool) -> str:
 
 
 def _record(row: Row) -> dict[str, Any]:
-    full, _, is_prefix, size, etag, modified, storage_class = row[:7]
+    full, _, is_prefix, size, etag, modified, storage_class = row
     if is_prefix:
         return {"key": full, "type": "directory"}
     return {
@@ -172,6 +145,4 @@ def _record(row: Row) -> dict[str, Any]:
         "type": "file",
         "size": size,
         "storage_class": storage_class,
-        "version_id": row.version_id if isinstance(row, Version) else None,
-        "delete_marker": True if isinstance(row, Version) and row.is_marker else None,
     }

@@ -81,6 +81,12 @@ pub struct Switches {
     pub no_part_number: bool,
     /// GetObjectAttributes gets 501 NotImplemented.
     pub no_attributes: bool,
+    /// `start-after` of listings is ignored.
+    pub ignore_start_after: bool,
+    /// `start-after` of listings gets 501 NotImplemented.
+    pub refuse_start_after: bool,
+    /// Keys on a page of a listing at most.
+    pub page_keys: usize,
     pub etag_style: EtagStyle,
     /// The least size of a part that is not the last.
     pub min_part_size: u64,
@@ -105,6 +111,9 @@ impl Default for Switches {
     fn default() -> Self {
         Self {
             no_checksums: false,
+            ignore_start_after: false,
+            refuse_start_after: false,
+            page_keys: 1000,
             no_default_checksum: false,
             refuse_checksums: false,
             refuse_trailers: false,

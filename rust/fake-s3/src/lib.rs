@@ -148,6 +148,14 @@ impl FakeS3 {
         swap::put_pattern(&self.shared, bucket, key, pattern).expect("the bucket was just made");
     }
 
+    /// Stores so many objects of a few bytes: `data/0012/part-0012345.json`, a thousand to each directory.
+    pub fn put_keys(&self, bucket: &str, count: u64) {
+        for number in 0..count {
+            let key = format!("data/{:04}/part-{number:07}.json", number / 1000);
+            self.put_pattern(bucket, &key, 100 + number % 1000, number % 7);
+        }
+    }
+
     /// The bytes of the current version; `None` if there is none or they were discarded.
     pub fn object(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
         let object = lock(&self.shared.store).object(bucket, key, None).ok()?;

@@ -19,7 +19,7 @@ const USAGE: &str =
     "fake-s3 [--host IP] [--port N] [--control-port N] [--storage memory|dir:PATH] [--discard] [--access-key KEY]
         [--secret-key KEY] [--session-token TOKEN] [--region NAME] [--no-auth]
         [--tls[=good|wrong-name|expired|other-ca|tls12|tls10]] [--ca-out FILE] [--bucket NAME]...
-        [--pattern BUCKET/KEY=SIZE[:SEED]]... [--latency-ms N] [--rate-per-connection BYTES] [--rate-total BYTES]
+        [--pattern BUCKET/KEY=SIZE[:SEED]]... [--keys BUCKET=COUNT]... [--latency-ms N] [--rate-per-connection BYTES] [--rate-total BYTES]
         [--min-part-size BYTES] [--backlog N] [--quiet] [--detached]";
 
 /// How long the end of the parent, of stdin or of the server may go unnoticed.
@@ -33,6 +33,8 @@ struct Arguments {
     buckets: Vec<String>,
     /// (bucket, key, size, seed)
     patterns: Vec<(String, String, u64, u64)>,
+    /// (bucket, how many)
+    keys: Vec<(String, u64)>,
     is_quiet: bool,
     is_detached: bool,
 }
@@ -108,6 +110,7 @@ fn apply_value(arguments: &mut Arguments, flag: &str, value: &str) -> Result<(),
         "--ca-out" => arguments.ca_out = Some(value.to_owned()),
         "--bucket" => arguments.buckets.push(value.to_owned()),
         "--pattern" => arguments.patterns.push(pattern(value).ok_or_else(|| format!("bad pattern {value}"))?),
+        "--keys" => arguments.keys.push(keys(value).ok_or_else(|| format!("bad keys {value}"))?),
         "--latency-ms" => config.switches.latency_ms = number()?,
         "--rate-per-connection" => config.switches.rate_per_connection = number()?,
         "--rate-total" => config.switches.rate_total = number()?,
@@ -124,6 +127,12 @@ fn pattern(text: &str) -> Option<(String, String, u64, u64)> {
     let (bucket, key) = name.split_once('/')?;
     let (length, seed) = rest.split_once(':').unwrap_or((rest, "0"));
     Some((bucket.to_owned(), key.to_owned(), size(length)?, seed.parse().ok()?))
+}
+
+/// `BUCKET=COUNT`
+fn keys(text: &str) -> Option<(String, u64)> {
+    let (bucket, count) = text.split_once('=')?;
+    Some((bucket.to_owned(), count.parse().ok()?))
 }
 
 /// A number of bytes with an optional unit: `5`, `8MiB`, `1GB`.
@@ -163,6 +172,9 @@ fn serve(arguments: Arguments) -> io::Result<()> {
     }
     for (bucket, key, size, seed) in &arguments.patterns {
         server.put_pattern(bucket, key, *size, *seed);
+    }
+    for (bucket, count) in &arguments.keys {
+        server.put_keys(bucket, *count);
     }
     if let (Some(path), Some(pem)) = (&arguments.ca_out, server.ca_pem()) {
         std::fs::write(path, pem)?;

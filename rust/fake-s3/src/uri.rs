@@ -1,5 +1,7 @@
 //! Percent-encoding as SigV4 wants it, and query strings.
 
+use std::fmt::Write as _;
+
 /// Decodes percent escapes; `None` if one is broken. `plus` reads `+` as a space, as queries do.
 pub(crate) fn decode(text: &str, plus: bool) -> Option<Vec<u8>> {
     let bytes = text.as_bytes();
@@ -30,7 +32,7 @@ pub(crate) fn encode(bytes: &[u8], keep_slash: bool) -> String {
         if plain {
             out.push(*byte as char);
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out

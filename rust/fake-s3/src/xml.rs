@@ -1,5 +1,7 @@
 //! XML in and out: an escaping writer for answers, and a small tree for request bodies.
 
+use std::fmt::{Display, Write as _};
+
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
@@ -36,24 +38,38 @@ impl Writer {
     }
 
     pub fn open(&mut self, name: &'static str) -> &mut Self {
-        self.out.push_str(&format!("<{name}>"));
+        self.tag("<", name);
         self.open.push(name);
         self
     }
 
     pub fn close(&mut self) -> &mut Self {
         if let Some(name) = self.open.pop() {
-            self.out.push_str(&format!("</{name}>"));
+            self.tag("</", name);
         }
         self
     }
 
-    pub fn text(&mut self, name: &str, value: impl ToString) -> &mut Self {
-        self.out.push_str(&format!("<{name}>{}</{name}>", escape(&value.to_string())));
+    /// Written in place: a listing has seven thousand of these.
+    pub fn text(&mut self, name: &str, value: impl Display) -> &mut Self {
+        self.tag("<", name);
+        let start = self.out.len();
+        let _ = write!(self.out, "{value}");
+        if self.out.as_bytes()[start..].iter().any(|byte| *byte < 0x20 || b"&<>\"".contains(byte)) {
+            let plain = self.out.split_off(start);
+            self.out.push_str(&escape(&plain));
+        }
+        self.tag("</", name);
         self
     }
 
-    pub fn maybe(&mut self, name: &str, value: Option<impl ToString>) -> &mut Self {
+    fn tag(&mut self, begin: &str, name: &str) {
+        self.out.push_str(begin);
+        self.out.push_str(name);
+        self.out.push('>');
+    }
+
+    pub fn maybe(&mut self, name: &str, value: Option<impl Display>) -> &mut Self {
         if let Some(value) = value {
             self.text(name, value);
         }

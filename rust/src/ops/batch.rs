@@ -43,6 +43,7 @@ pub use feed::{Keys, Selection};
 pub use goal::Goal;
 pub use job::{ContentTypes, Counts, Glacier, How, Kept, Operation};
 pub use local::Tree;
+pub(super) use render::{Record, civil, iso};
 pub use render::{json, label, text};
 pub use sync::Compare;
 

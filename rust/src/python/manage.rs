@@ -6,19 +6,14 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::client::Client;
-use super::convert::{Options, seconds};
+use super::convert::Options;
 use super::error::to_python;
-use super::pages::Pages;
 use super::runtime::{Watch, wait};
 use crate::error::Error;
 use crate::ops::copy::{CopyReport, CopyRequest, copy_object};
 use crate::ops::manage;
-use crate::s3::client::{ListRequest, Named, ObjectRef, Versions};
-use crate::s3::xml::VersionsPage;
+use crate::s3::client::{Named, ObjectRef};
 
-/// Key or common prefix, version id (None: it is a prefix), whether it is the latest, whether a delete marker, size,
-/// etag, last modified, storage class.
-type Version = (String, Option<String>, bool, bool, u64, Option<String>, Option<f64>, Option<String>);
 /// Key, version id, and the code and message that say why it was not deleted.
 type DeletedVersion = (String, Option<String>, Option<String>, Option<String>);
 
@@ -105,48 +100,6 @@ fn copy_report<'py>(py: Python<'py>, report: CopyReport) -> PyResult<Bound<'py, 
     dict.set_item("parts", report.parts)?;
     dict.set_item("attempts", report.attempts)?;
     Ok(dict)
-}
-
-/// All versions below a prefix, page by page.
-#[pyfunction]
-#[pyo3(signature = (client, bucket, prefix, delimiter=None))]
-pub fn list_versions(
-    py: Python<'_>,
-    client: &Client,
-    bucket: String,
-    prefix: String,
-    delimiter: Option<String>,
-) -> PyResult<VersionPages> {
-    let request = ListRequest { bucket, prefix, delimiter, start_after: None };
-    let versions = manage::list_versions(&client.engine(py)?, request).map_err(|error| to_python(py, error))?;
-    Ok(VersionPages(Pages::new(versions)))
-}
-
-#[pyclass(module = "s3z._core", frozen)]
-pub struct VersionPages(Pages<Versions>);
-
-#[pymethods]
-impl VersionPages {
-    fn next_page(&self, py: Python<'_>) -> PyResult<Option<Vec<Version>>> {
-        let page = self.0.next(py, |mut versions, cancel| async move {
-            let page = manage::next_versions(&mut versions, &cancel).await;
-            (versions, page)
-        })?;
-        Ok(page.map(rows))
-    }
-}
-
-/// Versions and prefixes in one order, that of their bytes; versions of one key as the store has them, new ones first.
-fn rows(page: VersionsPage) -> Vec<Version> {
-    let versions = page.entries.into_iter().map(|it| -> Version {
-        let modified = seconds(it.last_modified);
-        let id = Some(it.version_id);
-        (it.key, id, it.is_latest, it.is_delete_marker, it.size, it.etag, modified, it.storage_class)
-    });
-    let prefixes = page.common_prefixes.into_iter().map(|it| (it, None, false, false, 0, None, None, None));
-    let mut all: Vec<Version> = versions.chain(prefixes).collect();
-    all.sort_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
-    all
 }
 
 /// Deletes versions, or with None for the version the object; what became of each, in the order given.

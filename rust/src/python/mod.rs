@@ -11,6 +11,7 @@ mod convert;
 mod credentials;
 mod error;
 mod listing;
+mod look;
 mod manage;
 mod memory;
 mod open_archive;
@@ -46,7 +47,9 @@ mod _core {
     #[pymodule_export]
     use super::listing::ListPages;
     #[pymodule_export]
-    use super::manage::{VersionPages, copy, delete_versions, list_versions, presign};
+    use super::look::{Look, look_sums, start_look};
+    #[pymodule_export]
+    use super::manage::{copy, delete_versions, presign};
     #[pymodule_export]
     use super::memory::{Buffer, get_object, get_object_into, get_object_ranges};
     #[pymodule_export]

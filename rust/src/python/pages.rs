@@ -15,6 +15,15 @@ pub struct Pages<L> {
     pid: u32,
 }
 
+impl<L> Drop for Pages<L> {
+    /// In a forked child the tasks of a listing are not its own to stop.
+    fn drop(&mut self) {
+        if self.pid != std::process::id() {
+            std::mem::forget(self.listing.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        }
+    }
+}
+
 impl<L: Send + 'static> Pages<L> {
     pub fn new(listing: L) -> Self {
         Self { listing: Mutex::new(Some(listing)), pid: std::process::id() }

@@ -20,6 +20,7 @@ mod download_faults;
 mod http;
 mod layout;
 mod layout_faults;
+mod listing;
 mod manage;
 mod names;
 mod parts;

@@ -1,5 +1,7 @@
 //! The listings: objects (v2 and v1), versions, uploads, parts.
 
+use std::sync::Arc;
+
 use crate::checksum::{from_base64, to_base64};
 use crate::date;
 use crate::error::{Fail, S3Error};
@@ -54,8 +56,7 @@ impl<'a> Form<'a> {
         if self.max == 0 {
             return Page::default();
         }
-        let visible =
-            |versions: &Vec<_>| versions.last().is_some_and(|object: &std::sync::Arc<Object>| !object.is_delete_marker);
+        let visible = |versions: &Vec<_>| versions.last().is_some_and(|object: &Arc<Object>| !object.is_delete_marker);
         page(
             &bucket.objects,
             &visible,
@@ -63,9 +64,9 @@ impl<'a> Form<'a> {
         )
     }
 
-    fn contents(&self, out: &mut Writer, bucket: &Bucket, page: &Page, with_owner: bool) {
-        for key in &page.keys {
-            let Some(object) = bucket.current(key) else { continue };
+    /// `objects` are those of the page's keys.
+    fn contents(&self, out: &mut Writer, objects: &[Arc<Object>], page: &Page, with_owner: bool) {
+        for (key, object) in page.keys.iter().zip(objects) {
             out.open("Contents").text("Key", self.name(key));
             describe(out, object);
             if with_owner {
@@ -77,6 +78,15 @@ impl<'a> Form<'a> {
             out.open("CommonPrefixes").text("Prefix", self.name(prefix)).close();
         }
     }
+}
+
+/// A page and its objects. The store is free again before anything is written of them: pages may be made side by side.
+fn found(context: &Context, form: &Form, after: After) -> Result<(Page, Vec<Arc<Object>>), S3Error> {
+    let store = lock(&context.shared.store);
+    let bucket = store.bucket(context.request.bucket())?;
+    let page = form.page(bucket, after);
+    let objects = page.keys.iter().filter_map(|key| bucket.current(key).cloned()).collect();
+    Ok((page, objects))
 }
 
 fn describe(out: &mut Writer, object: &Object) {
@@ -106,24 +116,28 @@ fn after_of(token: &str) -> Option<After> {
 
 pub(crate) fn objects_v2(context: &Context) -> Result<Answer, Fail> {
     let query = &context.request.query;
-    let form = Form::of(context, "max-keys")?;
-    let after = match (query.get("continuation-token"), query.get("start-after")) {
+    let mut form = Form::of(context, "max-keys")?;
+    let switches = context.shared.switches();
+    form.max = form.max.min(switches.page_keys);
+    if switches.refuse_start_after && query.get("start-after").is_some() {
+        return Err(S3Error::new(501, "NotImplemented", "start-after is not implemented.").into());
+    }
+    let start = query.get("start-after").filter(|_| !switches.ignore_start_after);
+    let after = match (query.get("continuation-token"), start) {
         (Some(token), _) => {
             after_of(token).ok_or_else(|| S3Error::invalid_argument("The continuation token provided is incorrect"))?
         }
         (None, Some(key)) if !key.is_empty() => After::Key(key.to_owned()),
         _ => After::Start,
     };
-    let store = lock(&context.shared.store);
-    let bucket = store.bucket(context.request.bucket())?;
-    let page = form.page(bucket, after);
+    let (page, objects) = found(context, &form, after)?;
     let mut out = Writer::new("ListBucketResult");
     form.begin(&mut out, context);
     out.maybe("StartAfter", query.get("start-after").map(|text| form.name(text)));
     out.maybe("ContinuationToken", query.get("continuation-token"));
     out.maybe("NextContinuationToken", page.next.as_ref().map(token_of));
     out.text("KeyCount", page.keys.len() + page.prefixes.len()).text("IsTruncated", page.next.is_some());
-    form.contents(&mut out, bucket, &page, query.get("fetch-owner") == Some("true"));
+    form.contents(&mut out, &objects, &page, query.get("fetch-owner") == Some("true"));
     Ok(Answer::xml(out.finish()))
 }
 
@@ -135,9 +149,7 @@ pub(crate) fn objects_v1(context: &Context) -> Result<Answer, Fail> {
         Some(delimiter) if marker.ends_with(delimiter) => After::Prefix(marker.to_owned()),
         _ => After::Key(marker.to_owned()),
     };
-    let store = lock(&context.shared.store);
-    let bucket = store.bucket(context.request.bucket())?;
-    let page = form.page(bucket, after);
+    let (page, objects) = found(context, &form, after)?;
     let mut out = Writer::new("ListBucketResult");
     form.begin(&mut out, context);
     out.text("Marker", form.name(marker)).text("IsTruncated", page.next.is_some());
@@ -146,7 +158,7 @@ pub(crate) fn objects_v1(context: &Context) -> Result<Answer, Fail> {
         _ => None,
     };
     out.maybe("NextMarker", next);
-    form.contents(&mut out, bucket, &page, true);
+    form.contents(&mut out, &objects, &page, true);
     Ok(Answer::xml(out.finish()))
 }
 

@@ -16,9 +16,11 @@ use super::entry::{Entry, Failure, Found, Object, Place};
 use super::local::{self, Tree};
 use crate::error::{Error, Result};
 use crate::ops::engine::Engine;
+use crate::ops::listing::KeyPages;
 use crate::ops::select::{Filters, Pattern, filtered_name};
 use crate::ops::tasks::Tasks;
 use crate::s3::client::ListRequest;
+use crate::s3::xml::ListPage;
 use crate::transfer::lanes::Lane;
 use crate::transfer::temp_file::is_own_name;
 
@@ -179,19 +181,7 @@ async fn list(engine: &Engine, keys: Keys, out: &mpsc::Sender<Vec<Found>>) {
     let request =
         ListRequest { bucket: keys.bucket.clone(), prefix: keys.prefix.clone(), delimiter: None, start_after: None };
     let bucket: Arc<str> = keys.bucket.as_str().into();
-    let mut listing = match engine.client.list_objects_v2(request) {
-        Ok(listing) => listing,
-        Err(error) => return drop(out.send(vec![Found::Broken(error)]).await),
-    };
-    loop {
-        let page = match listing.next_page().await {
-            Ok(Some(page)) => page,
-            Ok(None) => return,
-            Err(error) => {
-                let error = error.with_object(&keys.bucket, "");
-                return drop(out.send(vec![Found::Broken(error)]).await);
-            }
-        };
+    let selected = move |page: ListPage| -> Vec<Found> {
         let found = page.entries.into_iter().filter_map(|listed| {
             let object = Object {
                 bucket: bucket.clone(),
@@ -202,9 +192,24 @@ async fn list(engine: &Engine, keys: Keys, out: &mpsc::Sender<Vec<Found>>) {
             };
             keys.found(object, listed.size, listed.last_modified)
         });
-        let found: Vec<Found> = found.collect();
+        found.collect()
+    };
+    let name = request.bucket.clone();
+    let mut pages = match KeyPages::start(engine, request, selected) {
+        Ok(pages) => pages,
+        Err(error) => return drop(out.send(vec![Found::Broken(error)]).await),
+    };
+    loop {
+        let found = match pages.next_page().await {
+            Ok(Some(found)) => found,
+            Ok(None) => return,
+            Err(error) => {
+                let error = error.with_object(&name, "");
+                return drop(out.send(vec![Found::Broken(error)]).await);
+            }
+        };
         if !found.is_empty() && out.send(found).await.is_err() {
-            return;
+            return pages.stop().await;
         }
     }
 }

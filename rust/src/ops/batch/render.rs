@@ -155,6 +155,7 @@ pub fn civil(days: u64) -> Option<(u64, u64, u64)> {
 }
 
 /// A JSON object being written.
+#[derive(Default)]
 pub struct Record(String);
 
 impl Record {
@@ -195,8 +196,14 @@ impl Record {
     }
 }
 
+/// As Python's `json` does it, which writes the records of failures.
 fn quote(text: &str, out: &mut String) {
     out.push('"');
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     for c in text.chars() {
         match c {
             '"' => out.push_str("\\\""),
@@ -204,7 +211,9 @@ fn quote(text: &str, out: &mut String) {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if c < ' ' || c == '\x7f' => {
+            '\x08' => out.push_str("\\b"),
+            '\x0c' => out.push_str("\\f"),
+            c if c < ' ' => {
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }
             c => out.push(c),

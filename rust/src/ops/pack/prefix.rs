@@ -9,14 +9,15 @@ use crate::archive::entry::{Entry, Kind};
 use crate::archive::local::Keeps;
 use crate::archive::source::{Content, Found, Source};
 use crate::error::{Error, Result};
-use crate::ops::engine::Engine;
+use crate::ops::engine::{Engine, unless_cancelled};
+use crate::ops::listing::KeyPages;
 use crate::ops::ranges::get;
 use crate::ops::report::TransferReport;
 use crate::ops::span::Span;
 use crate::ops::stored::Verify;
 use crate::ops::stream::StreamRequest;
 use crate::progress::Cancel;
-use crate::s3::client::{ListRequest, Listing, ObjectRef};
+use crate::s3::client::{ListRequest, ObjectRef};
 use crate::s3::xml::ListedObject;
 
 /// Of a large object, what one request brings.
@@ -111,7 +112,7 @@ impl Source for PrefixSource {
 struct Keys<'a> {
     source: &'a PrefixSource,
     request: Option<ListRequest>,
-    listing: Option<Listing>,
+    listing: Option<KeyPages<Vec<ListedObject>>>,
     page: std::vec::IntoIter<ListedObject>,
 }
 
@@ -119,16 +120,16 @@ impl Keys<'_> {
     /// Whether there is another page.
     fn turn(&mut self) -> Result<bool> {
         if let Some(request) = self.request.take() {
-            self.listing = Some(self.source.engine.client.list_objects_v2(request)?);
+            self.listing = Some(KeyPages::start(&self.source.engine, request, |page| page.entries)?);
         }
         let Some(listing) = &mut self.listing else { return Ok(false) };
         let cancel = &self.source.cancel;
-        let page = self.source.runtime.block_on(crate::ops::manage::next_page(listing, cancel))?;
+        let page = self.source.runtime.block_on(unless_cancelled(cancel, listing.next_page()))?;
         let Some(page) = page else {
             self.listing = None;
             return Ok(false);
         };
-        self.page = page.entries.into_iter();
+        self.page = page.into_iter();
         Ok(true)
     }
 }

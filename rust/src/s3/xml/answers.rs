@@ -1,4 +1,4 @@
-//! Listings and the small answers.
+//! The small answers, and the fields of all.
 //!
 //! Names are decoded where the answer says `EncodingType` `url`. A page that claims to be truncated but names no
 //! place to go on is an error here (U15); that a place repeats is seen by whoever asks for the pages. `KeyCount` is
@@ -12,65 +12,7 @@ use crate::error::{Error, ErrorKind, MAX_SHOWN, Result, escape};
 
 use super::error_body::checksum_field;
 use super::read::{broken, walk};
-use crate::s3::encode::decode_url;
 use crate::s3::endpoint::validate_region;
-
-/// One page of ListObjectsV2.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ListPage {
-    pub entries: Vec<ListedObject>,
-    pub common_prefixes: Vec<String>,
-    pub is_truncated: bool,
-    /// `Some` if and only if `is_truncated`.
-    pub next_continuation_token: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ListedObject {
-    pub key: String,
-    pub size: u64,
-    /// As the store gave it, with its quotes.
-    pub etag: Option<String>,
-    pub last_modified: Option<SystemTime>,
-    pub storage_class: Option<String>,
-}
-
-pub fn parse_list_v2(body: &[u8]) -> Result<ListPage> {
-    let mut page = ListPage::default();
-    let mut entry = ListedObject::default();
-    let (mut key, mut size) = (None, None);
-    let mut is_url_encoded = false;
-    let mut token = None;
-    walk_root(body, &["ListBucketResult"], |path, text| {
-        match path {
-            "Contents/Key" => key = Some(text.to_owned()),
-            "Contents/Size" => size = Some(number(text)?),
-            "Contents/ETag" => entry.etag = Some(text.to_owned()),
-            "Contents/LastModified" => entry.last_modified = parse_timestamp(text),
-            "Contents/StorageClass" => entry.storage_class = Some(text.to_owned()),
-            "Contents" => {
-                let mut entry = std::mem::take(&mut entry);
-                entry.key = key.take().ok_or_else(broken)?;
-                entry.size = size.take().ok_or_else(broken)?;
-                page.entries.push(entry);
-            }
-            "CommonPrefixes/Prefix" => page.common_prefixes.push(text.to_owned()),
-            "EncodingType" => is_url_encoded = text.trim() == "url",
-            "IsTruncated" => page.is_truncated = boolean(text)?,
-            "NextContinuationToken" => token = Some(text.to_owned()),
-            _ => {}
-        }
-        Ok(())
-    })?;
-    if is_url_encoded {
-        let keys = page.entries.iter_mut().map(|entry| &mut entry.key);
-        for name in keys.chain(&mut page.common_prefixes) {
-            *name = decode_url(name)?;
-        }
-    }
-    page.next_continuation_token = next_place(page.is_truncated, token.filter(|token| !token.is_empty()))?;
-    Ok(page)
-}
 
 /// One page of ListParts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -277,7 +219,8 @@ fn parse_iso_8601(text: &str) -> Option<SystemTime> {
     if hour > 23 || minute > 59 || second > 60 {
         return None;
     }
-    let nanos: u32 = format!("{fraction:0<9}").parse().ok()?;
+    let unit = 10_u32.pow(u32::try_from(9 - fraction.len()).ok()?);
+    let nanos = fraction.parse::<u32>().ok()?.checked_mul(unit)?;
     UNIX_EPOCH.checked_add(Duration::new(days * 86_400 + hour * 3600 + minute * 60 + second, nanos))
 }
 
@@ -297,6 +240,7 @@ fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::list::{ListPage, ListedObject, parse_list_v2};
     use super::*;
     use crate::s3::encode::encode_query;
     use proptest::prelude::*;

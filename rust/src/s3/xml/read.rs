@@ -93,7 +93,7 @@ impl Place {
 }
 
 /// The text of `&name;`. Numbers may name what XML 1.0 forbids: S3 writes `&#x1;` for a key with that byte.
-fn resolve<'a>(name: &str, buffer: &'a mut [u8; 4]) -> Result<&'a str> {
+pub(super) fn resolve<'a>(name: &str, buffer: &'a mut [u8; 4]) -> Result<&'a str> {
     let c = match name {
         "lt" => '<',
         "gt" => '>',
