@@ -454,6 +454,7 @@ class TestValues:
         sources(tmp_path)
         fake_s3.do("rotate_keys", access_key=KEYS["aws_access_key_id"], secret_key=SECRET, session_token=TOKEN)
         fake_s3.put("b", "k", b"hello")
+        fake_s3.put("b", "k/below", b"hello")
         with_password = {"http": f"http://user:{PROXY_PASSWORD}@127.0.0.1:1", "no_proxy": "127.0.0.1"}
         with monkeypatch.context() as settings:
             for name, value in ENVIRONMENT.items():

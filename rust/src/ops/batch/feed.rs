@@ -16,7 +16,7 @@ use super::entry::{Entry, Failure, Found, Object, Place};
 use super::local::{self, Tree};
 use crate::error::{Error, Result};
 use crate::ops::engine::Engine;
-use crate::ops::listing::KeyPages;
+use crate::ops::listing::{KeyPages, Spread};
 use crate::ops::select::{Filters, Pattern, filtered_name};
 use crate::ops::tasks::Tasks;
 use crate::s3::client::ListRequest;
@@ -27,6 +27,8 @@ use crate::transfer::temp_file::is_own_name;
 /// Pages that may wait, and entries of one that a walk makes.
 const PAGES: usize = 4;
 pub(super) const PAGE: usize = 1000;
+/// Requests at a time of one listing: half of what `ls` has, since entries that wait take ten times what lines do.
+const WIDTH: usize = 4;
 
 /// What a batch works on.
 #[derive(Debug, Clone)]
@@ -195,7 +197,8 @@ async fn list(engine: &Engine, keys: Keys, out: &mpsc::Sender<Vec<Found>>) {
         found.collect()
     };
     let name = request.bucket.clone();
-    let mut pages = match KeyPages::start(engine, request, selected) {
+    let spread = Spread { width: WIDTH, ..Spread::default() };
+    let mut pages = match KeyPages::spread(engine, request, spread, selected) {
         Ok(pages) => pages,
         Err(error) => return drop(out.send(vec![Found::Broken(error)]).await),
     };
