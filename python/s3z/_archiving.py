@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from s3z import _packing
+from s3z import _packing, _unpacking
 from s3z._writing import Writing
 
 if TYPE_CHECKING:
@@ -212,4 +212,4 @@ class Archiving(Writing):
             "workers": workers,
             "memory_limit": memory_limit,
         }
-        return _packing.unpack(self._native(), self._settings, archive, destination, words, progress)
+        return _unpacking.unpack(self._native(), self._settings, archive, destination, words, progress)

@@ -1,4 +1,4 @@
-"""The operations behind `pack` and `unpack`: sources, destinations and options to the words of the core, and back."""
+"""The operation behind `pack`, and what `unpack` shares: sources, destinations and options to the words of the core."""
 
 # pathlib would cost start-up time
 # ruff: noqa: PTH112, PTH116, PTH118, PTH119, PTH121
@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from s3z import _core, _exceptions, _paths, _progress
-from s3z._archive_types import PackFailure, PackReport, UnpackReport, name_text
+from s3z._archive_types import PackFailure, PackReport, name_text
 from s3z._config import one_of
-from s3z._content_type import BY_EXTENSION, BYTES, TEXT
 from s3z._escape import escape
-from s3z._exceptions import BatchError, ConfigError
+from s3z._exceptions import ConfigError
 from s3z._transfers import any_uri, object_uri
 from s3z._types import Verification
 from s3z._uploads import core_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import TypeVar
 
     from s3z._settings import Settings
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 
 #: names that promise a compression, by their ends
 _CODECS = {".tar": "none", ".tar.zst": "zstd", ".tzst": "zstd"}
-#: what only a directory has, and what it is if nobody says so
-_LOCAL_ONLY = {"preserve": True, "same_owner": False, "allow_unsafe_links": False, "durable": False}
 _OBJECT = ("if_none_match", "if_match", "checksum", "headers", "deadline", "part_size", "max_concurrency")
 
 
@@ -129,7 +126,7 @@ def pack(core: _core.Client, settings: Settings, request: PackRequest, progress:
     etag = report.get("etag")
     return PackReport(
         destination=name,
-        **_counts(report),
+        **counts_of(report),
         **{each: report[each] for each in (*own, *counts)},  # type: ignore[literal-required]
         etag=None if etag is None else etag.strip('"'),
         version_id=report.get("version_id"),
@@ -153,13 +150,13 @@ def _understood(
     words["on_error"] = one_of("fail", "skip")(words["on_error"], "on_error")
     words.setdefault("memory_limit", settings.transfer["memory_limit"].value)
     for name in ("include", "exclude"):
-        words[name] = _patterns(words.get(name, ()), name, request.source)
+        words[name] = patterns_of(words.get(name, ()), name, request.source)
     target, name = _target(settings, request, words, stack)
     words["codec"] = codec_for(name, words.get("codec"))
     return words, target, name
 
 
-def _counts(report: _core.PackReport | _core.UnpackReport) -> dict[str, Any]:
+def counts_of(report: _core.PackReport | _core.UnpackReport) -> dict[str, Any]:
     """What both reports have."""
     names = ("entries", "files", "directories", "symlinks", "hard_links")
     return {
@@ -171,7 +168,7 @@ def _counts(report: _core.PackReport | _core.UnpackReport) -> dict[str, Any]:
     }
 
 
-def _patterns(patterns: Iterable[str | bytes], what: str, source: _core.PackSource | None = None) -> list[bytes]:
+def patterns_of(patterns: Iterable[str | bytes], what: str, source: _core.PackSource | None = None) -> list[bytes]:
     """Filters for the core, which knows names in the archive: the caller's are of what is below the source."""
     if isinstance(patterns, (str, bytes)):
         raise TypeError(f"{what} must be an iterable of patterns, not one pattern")
@@ -300,86 +297,6 @@ def root_hash(root: bytes | str | None) -> bytes | None:
         if len(known) == 32:
             return known
     raise ConfigError("root must be 32 bytes, or 64 hexadecimal digits")
-
-
-def unpack(
-    core: _core.Client, settings: Settings, archive: object, destination: Any, words: Mapping[str, Any], progress: Any
-) -> UnpackReport:
-    """See `Client.unpack`; `words` are options as the core calls them."""
-    if type(archive) is io.FileIO:
-        if not archive.readable():
-            raise io.UnsupportedOperation("the archive is not open for reading")
-        place: _core.ArchivePlace
-        place, name = descriptor_of(archive)
-    else:
-        place, name = archive_of(archive)
-    chosen = {each: value for each, value in words.items() if value is not None}
-    target: bytes | tuple[str, str]
-    if is_uri(destination):
-        target = prefix_of(str(destination))
-        path = f"s3://{target[0]}/{target[1]}"
-        chosen = _of_objects(settings, chosen)
-    else:
-        path = _paths.local_path(destination, "destination")
-        target = os.fsencode(path)
-    chosen["prefix"] = name_bytes(chosen.get("prefix", b""))
-    if "names" in chosen:
-        chosen["names"] = _patterns(chosen["names"], "names")
-    for each in ("include", "exclude"):
-        chosen[each] = _patterns(chosen.get(each, ()), each)
-    chosen["root"] = root_hash(chosen.get("root"))
-    configured = {"memory_limit": settings.transfer["memory_limit"].value}
-    if isinstance(target, bytes):
-        configured["durable"] = settings.durable or None
-    chosen = {each: value for each, value in (configured | chosen).items() if value is not None}
-
-    def call(watcher: _core.ProgressFunction | None) -> _core.UnpackReport:
-        return _core.unpack(core, place, target, chosen, watcher)
-
-    report = watched_entries(progress, name, call, lambda report: (report["bytes"], report["entries"]))
-    own = ("bytes", "seconds", "verified", "is_indexed", "root")
-    done = UnpackReport(
-        destination=path,
-        **_counts(report),
-        **{each: report[each] for each in own},  # type: ignore[literal-required]
-    )
-    if done.failures:
-        raise _batch_error(done)
-    return done
-
-
-def prefix_of(uri: str) -> tuple[str, str]:
-    """Bucket and prefix that an archive is unpacked to.
-
-    Raises:
-        ConfigError: it is malformed, or an object.
-    """
-    bucket, prefix = any_uri(uri)
-    if prefix and not prefix.endswith("/"):
-        raise ConfigError(f'target "{escape(uri)}" must be a bucket or a prefix, which ends in "/"')
-    return bucket, prefix
-
-
-def _of_objects(settings: Settings, chosen: dict[str, Any]) -> dict[str, Any]:
-    """The options of an unpack to S3, with how objects are made, and without those that say nothing there.
-
-    Raises:
-        ConfigError: one was given that goes with a directory only.
-    """
-    for name, default in _LOCAL_ONLY.items():
-        if chosen.pop(name, default) != default:
-            raise ConfigError(f"{name} goes with a directory as destination only")
-    if settings.request_checksum_calculation.value == "when_supported":
-        chosen["checksum"] = "crc64nvme"
-    return {**chosen, "types": BY_EXTENSION, "text_type": TEXT, "bytes_type": BYTES}
-
-
-def _batch_error(report: UnpackReport) -> BatchError:
-    total = report.entries + len(report.failures)
-    text = f"{len(report.failures)} of {total} entries could not be unpacked; first: {report.failures[0]}"
-    error = BatchError(text, failures=errors_of(report.failures))
-    error.report = report
-    return error
 
 
 def errors_of(failures: Sequence[PackFailure]) -> list[Exception]:

@@ -95,13 +95,15 @@ impl<'a> Chosen<'a> {
     pub fn new(selection: &'a Selection) -> Self {
         let exact = selection.names.iter().map(Vec::as_slice).collect();
         let (found, sequence) = (HashSet::new(), names::Sequence::default());
-        Self { selection, exact, found, order: Some(Order::new()), sequence }
+        let order = if selection.as_keys { Order::of_keys() } else { Order::new() };
+        Self { selection, exact, found, order: Some(order), sequence }
     }
 
     /// Of names in order, for which nothing has to be remembered unless they are changed.
     pub fn of_sorted(selection: &'a Selection) -> Self {
-        let order = (selection.strip_components > 0).then(Order::new);
-        Self { order, ..Self::new(selection) }
+        let mut chosen = Self::new(selection);
+        chosen.order.take_if(|_| selection.strip_components == 0);
+        chosen
     }
 
     pub fn is_chosen(&mut self, name: &[u8]) -> bool {

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -83,6 +84,8 @@ pub struct UnpackRequest {
 /// What was unpacked, and whether an index with this root vouches for it.
 pub struct Unpacked {
     pub report: UnpackReport,
+    /// Objects that a store without conditional writes was given without a condition.
+    pub unconditional: u64,
     pub root: Option<[u8; 32]>,
 }
 
@@ -128,7 +131,8 @@ pub async fn unpack(
         UnpackTarget::Directory(path) if request.durable => Some(path.clone()),
         _ => None,
     };
-    let destination = destination(engine, &request, (&stop, &progress, cancel));
+    let unconditional = Arc::<AtomicU64>::default();
+    let destination = destination(engine, &request, &unconditional, (&stop, &progress, cancel));
     let shared = (stop.clone(), progress, destination);
     let work = async move {
         match opened {
@@ -148,7 +152,7 @@ pub async fn unpack(
     if let (Ok(_), Some(destination)) = (&done, synced) {
         engine.lanes.pick().call(move || sync(&destination)).await?;
     }
-    done
+    done.map(|unpacked| Unpacked { unconditional: unconditional.load(Relaxed), ..unpacked })
 }
 
 /// All of a file system, which is quicker than file by file.
@@ -175,6 +179,7 @@ impl Destination for To {
 fn destination(
     engine: &Engine,
     request: &UnpackRequest,
+    unconditional: &Arc<AtomicU64>,
     (stop, progress, cancel): (&Arc<Stop>, &Arc<Progress>, &Cancel),
 ) -> To {
     let options = match &request.target {
@@ -191,6 +196,7 @@ fn destination(
     To::Keys(Box::new(Keys {
         engine: Engine { scheduler: Arc::new(Scheduler::new(&own)), ..engine.clone() },
         options,
+        unconditional: unconditional.clone(),
         archive,
         stop: stop.clone(),
         progress: progress.clone(),
@@ -210,7 +216,7 @@ async fn indexed(archive: Archive, request: UnpackRequest, (stop, progress, to):
         threads: request.threads,
     };
     let report = on_thread("s3z-unpack-plan", move || unpack_indexed(&archive, &to, &options, (&stop, &progress)));
-    Ok(Unpacked { report: report.await?, root })
+    Ok(Unpacked { report: report.await?, root, unconditional: 0 })
 }
 
 async fn foreign(
@@ -257,7 +263,7 @@ async fn foreign(
             "the archive does not have the root {}: what was unpacked of it is not to be trusted",
             hex(&asked)
         ))),
-        _ => Ok(Unpacked { report, root }),
+        _ => Ok(Unpacked { report, root, unconditional: 0 }),
     }
 }
 

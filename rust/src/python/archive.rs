@@ -336,7 +336,7 @@ pub(super) fn root(py: Python<'_>, options: &Options<'_>) -> PyResult<Option<[u8
     bytes.try_into().map(Some).map_err(wrong)
 }
 
-fn unpacked_dict(py: Python<'_>, Unpacked { report, root }: Unpacked) -> PyResult<Bound<'_, PyDict>> {
+fn unpacked_dict(py: Python<'_>, Unpacked { report, root, unconditional }: Unpacked) -> PyResult<Bound<'_, PyDict>> {
     let dict = PyDict::new(py);
     let counts = [
         ("entries", report.entries),
@@ -345,6 +345,7 @@ fn unpacked_dict(py: Python<'_>, Unpacked { report, root }: Unpacked) -> PyResul
         ("symlinks", report.symlinks),
         ("hard_links", report.hard_links),
         ("bytes", report.bytes),
+        ("unconditional", unconditional),
     ];
     for (name, count) in counts {
         dict.set_item(name, count)?;

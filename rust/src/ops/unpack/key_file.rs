@@ -46,6 +46,7 @@ impl KeyFile {
             object: self.object.clone(),
             headers: self.shared.headers(&self.object, beginning),
             conditions: self.shared.conditions(),
+            unconditional: Some(keys.unconditional.clone()),
             checksum: keys.options.checksum,
             part_size: None,
             expected_size: Some(self.size),

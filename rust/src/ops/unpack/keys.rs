@@ -5,6 +5,7 @@
 //! slice too early waits. Jobs are taken in the order of slices, so the earliest of them never waits for a later one.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -48,9 +49,12 @@ pub struct KeyOptions {
 }
 
 /// The destination before anything is written.
+#[derive(Clone)]
 pub struct Keys {
     pub engine: Engine,
     pub options: KeyOptions,
+    /// Objects that a store without conditional writes was given without a condition.
+    pub unconditional: Arc<AtomicU64>,
     /// The archive, which nothing may take the place of while it is read.
     pub archive: Option<ObjectRef>,
     pub stop: Arc<Stop>,
@@ -73,16 +77,7 @@ struct KeyPlace {
 
 impl Destination for Keys {
     fn open(&self, _options: TreeOptions, tally: &Arc<UnpackTally>) -> Result<Box<dyn Place>> {
-        let keys = Keys {
-            engine: self.engine.clone(),
-            options: self.options.clone(),
-            archive: self.archive.clone(),
-            stop: self.stop.clone(),
-            progress: self.progress.clone(),
-            cancel: self.cancel.clone(),
-            runtime: self.runtime.clone(),
-        };
-        let shared = Arc::new(Shared { keys, tally: tally.clone(), unwritten: Mutex::default() });
+        let shared = Arc::new(Shared { keys: self.clone(), tally: tally.clone(), unwritten: Mutex::default() });
         Ok(Box::new(KeyPlace { shared, tasks: Mutex::new(Tasks::new()) }))
     }
 }
@@ -174,8 +169,9 @@ impl Shared {
             };
             let conditions = self.conditions();
             match commit::put(client, put(), &conditions).await {
-                // A store without conditional writes: the look before has decided.
+                // A store without conditional writes: the look before has decided (cli.md 2.7).
                 Err(error) if error.status() == Some(501) && !conditions.is_empty() => {
+                    keys.unconditional.fetch_add(1, Relaxed);
                     commit::put(client, put(), &[]).await
                 }
                 outcome => outcome,
