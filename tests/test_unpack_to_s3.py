@@ -347,6 +347,16 @@ class TestFailures:
         assert [type(each) for each in caught.value.failures] == [s3z.UnsafeKeyError] * 2
         assert stored(fake_client, "s3://b/p/") == {"good": b"y"}
 
+    @pytest.mark.parametrize("prefix", ["x/../y/", "./", "x" * 1024 + "/"])
+    def test_prefixes_that_are_no_keys(
+        self, fake_s3: FakeS3, fake_client: s3z.Client, b: str, tmp_path: Path, prefix: str
+    ) -> None:
+        """Of every entry alike: refused at once."""
+        path = foreign(tmp_path / "a.tar", ("good", b"y"))
+        with pytest.raises((s3z.UnsafeKeyError, s3z.ConfigError), match="key"):
+            fake_client.unpack(path, f"s3://b/{prefix}")
+        assert fake_s3.log(operation="PutObject") == []
+
     @pytest.mark.parametrize("strip", [0, 1])
     def test_two_of_one_name(self, fake_client: s3z.Client, b: str, tmp_path: Path, strip: int) -> None:
         """The first is kept, and the second is named: never two requests for one key."""
@@ -428,10 +438,10 @@ class TestInterrupts:
 
 _MEASURED = """
 import resource, sys, s3z
-with s3z.Client(memory_limit=int(sys.argv[2])) as client:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    client.unpack(sys.argv[1], "s3://b/p/", memory_limit=int(sys.argv[2]), max_ratio=10**6)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+client = s3z.Client(config=s3z.TransferConfig(memory_limit=int(sys.argv[2])))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+client.unpack(sys.argv[1], "s3://b/p/", memory_limit=int(sys.argv[2]), max_ratio=10**6)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
@@ -444,7 +454,7 @@ class TestMemory:
         environment = {**os.environ, **fake_s3.environment()}
         done = subprocess.run(
             [sys.executable, "-c", _MEASURED, tmp_path / "a.tar.zst", str(64 * MIB)],
-            env=environment, capture_output=True, text=True, check=True,
+            env=environment, stdout=subprocess.PIPE, text=True, check=True,
         )  # fmt: skip
         assert int(done.stdout) * 1024 < 124 * MIB
         assert fake_s3.uploads() == []

@@ -303,6 +303,10 @@ fn target(py: Python<'_>, destination: Target, options: &Options<'_>) -> PyResul
         Target::Keys(bucket, prefix) => (bucket, prefix),
     };
     crate::uri::validate_bucket(&bucket).map_err(|error| to_python(py, error))?;
+    if !prefix.is_empty() {
+        // No key below it could be any better.
+        ObjectRef::new(&bucket, &prefix, None).map_err(|error| to_python(py, error))?;
+    }
     let checksum = options.get::<String>("checksum")?.and_then(|name| Kind::from_name(&name));
     let types = ContentTypes {
         by_extension: Arc::new(options.get("types")?.unwrap_or_default()),

@@ -86,8 +86,7 @@ impl Shared {
     /// The object that an entry becomes.
     fn object(&self, name: &[u8]) -> Result<ObjectRef> {
         let keys = &self.keys;
-        let shown = crate::error::escape(&String::from_utf8_lossy(name), crate::error::MAX_SHOWN);
-        let refused = |why: &str| Error::new(ErrorKind::UnsafeKey, format!("\"{shown}\" cannot be a key: {why}"));
+        let refused = |why: &str| Error::new(ErrorKind::UnsafeKey, format!("it cannot be a key: {why}"));
         names::check_key(name, EntryKind::File).map_err(refused)?;
         let name = str::from_utf8(name).map_err(|_| refused("it is not UTF-8"))?;
         let key = format!("{}{name}", keys.options.prefix);
