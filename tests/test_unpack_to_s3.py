@@ -347,13 +347,13 @@ class TestFailures:
         assert [type(each) for each in caught.value.failures] == [s3z.UnsafeKeyError] * 2
         assert stored(fake_client, "s3://b/p/") == {"good": b"y"}
 
-    @pytest.mark.parametrize("prefix", ["x/../y/", "./", "x" * 1024 + "/"])
+    @pytest.mark.parametrize("prefix", ["x/../y/", "./"])
     def test_prefixes_that_are_no_keys(
         self, fake_s3: FakeS3, fake_client: s3z.Client, b: str, tmp_path: Path, prefix: str
     ) -> None:
         """Of every entry alike: refused at once."""
         path = foreign(tmp_path / "a.tar", ("good", b"y"))
-        with pytest.raises((s3z.UnsafeKeyError, s3z.ConfigError), match="key"):
+        with pytest.raises(s3z.UnsafeKeyError, match="segment"):
             fake_client.unpack(path, f"s3://b/{prefix}")
         assert fake_s3.log(operation="PutObject") == []
 
