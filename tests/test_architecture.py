@@ -65,7 +65,7 @@ PYTHON_MAY = {
     },
     "_archive_reading": {"_archive", "_archive_types", "_core"},
     "_archive_types": {"_escape", "_types", "_units"},
-    "_archiving": {"_archive_types", "_packing", "_uploads", "_writing"},
+    "_archiving": {"_archive_types", "_packing", "_unpacking", "_uploads", "_writing"},
     "_batching": {
         "_content_type", "_core", "_exceptions", "_headers", "_log", "_many_types", "_progress", "_reading", "_types",
     },
@@ -108,6 +108,10 @@ PYTHON_MAY = {
     "_transfers": {"_config", "_core", "_exceptions", "_paths", "_progress", "_settings", "_types"},
     "_types": {"_escape", "_units"},
     "_units": set(),
+    "_unpacking": {
+        "_archive_types", "_content_type", "_core", "_escape", "_exceptions", "_log", "_packing", "_paths",
+        "_settings", "_transfers",
+    },
     "_uploads": {
         "_config", "_content_type", "_core", "_exceptions", "_headers", "_log", "_paths", "_progress", "_settings",
         "_streams", "_transfers", "_types", "_writer",

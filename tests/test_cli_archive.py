@@ -404,7 +404,7 @@ class TestUnpack:
             (["s3://b/nope", "out"], 'given object "s3://b/nope" not found'),
             (["s3://b", "out"], 'archive "s3://b" must be an object'),
             (["s3://b/p/", "out"], 'archive "s3://b/p/" must be an object'),
-            (["a.tar.zst", "s3://b/p/"], "unpacking to S3 is not available yet"),
+            (["a.tar.zst", "s3://b/p"], 'target "s3://b/p" must be a bucket or a prefix'),
             (["a.tar.zst", "a.tar.zst"], 'target "a.tar.zst" is not a directory'),
             (["a.tar.zst", "out*"], 'target "out*" can not contain glob characters'),
             (["a.tar.zst", "out", "missing"], "missing"),

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import logging
 import os
 import re
 import resource
 import signal
+import tarfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +87,7 @@ CALLS: dict[str, Callable[[Any, Path], object]] = {
     "pack": lambda s3, here: s3.pack(here / "small", "s3://b/k.tar.zst"),
     "pack, of a prefix": lambda s3, here: s3.pack("s3://b/k/", here / "out" / "k.tar"),
     "unpack": lambda s3, here: s3.unpack("s3://b/k.tar.zst", here / "out" / "tree"),
+    "unpack, to a prefix": lambda s3, here: s3.unpack(packed(here, 1000), "s3://b/k/"),
 }
 #: calls that make no request, and so cannot fail by one; a signed URL is what it is, and is not shown to the search
 OFFLINE: dict[str, Callable[[Any], object]] = {
@@ -99,13 +102,15 @@ def sent_by_runs(directory: Path) -> None:
     write_pattern(directory / "small", 1000)
     (directory / "tree").mkdir()
     write_pattern(directory / "tree" / "small", 1000)
+    packed(directory, 9 * MIB)
     (directory / "lines").write_text("cp s3://b/k out\n")
 
 
 RUNS = (
     ["cp", "s3://b/k", "out"], ["cp", "small", "s3://b/k"], ["ls"], ["ls", "s3://b"], ["pipe", "s3://b/k"],
     ["uploads", "ls", "s3://b"], ["cat", "s3://b/k"], ["pack", "small", "s3://b/k"], ["pack", "s3://b/k/", "out"],
-    ["unpack", "s3://b/k", "out"], ["archive", "ls", "s3://b/k"], ["head", "s3://b/k"], ["head", "s3://b"],
+    ["unpack", "s3://b/k", "out"], ["unpack", "packed.tar", "s3://b/p/"],
+    ["archive", "ls", "s3://b/k"], ["head", "s3://b/k"], ["head", "s3://b"],
     ["mb", "s3://bucket"], ["rb", "s3://bucket"], ["cp", "s3://b/*", "many"], ["cp", "s3://b/k", "s3://b/l"],
     ["mv", "s3://b/k", "out"], ["mv", "small", "s3://b/k"], ["rm", "s3://b/k"], ["rm", "s3://b/*"], ["du", "s3://b"],
     ["sync", "s3://b/*", "many"], ["sync", "tree/", "s3://b/p/"], ["verify", "tree/", "s3://b/p/"], ["run", "lines"],
@@ -114,6 +119,15 @@ RUNS = (
 OFFLINE_RUNS = (["config"], ["config", "--resolve"], ["presign", "s3://b/k"])
 #: commands whose answers have no body that could be wrong
 NO_BODY = ("head", "mb", "rb")
+
+
+def packed(directory: Path, size: int) -> Path:
+    """An archive of one file."""
+    with tarfile.open(directory / "packed.tar", "w") as tar:
+        info = tarfile.TarInfo("file")
+        info.size = size
+        tar.addfile(info, io.BytesIO(bytes(size)))
+    return directory / "packed.tar"
 
 
 def written(file: Any, data: bytes | str) -> None:
@@ -196,6 +210,7 @@ def masked(text: str, here: Path) -> str:
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", text)
     text = re.sub(r"verification time \d+", "verification time N", text)
     text = re.sub(r"\d+ seconds ago", "N seconds ago", text)
+    text = re.sub(r"\b[\d.]+s, [\d.]+[KMGT]?/s", "Ns, N/s", text)
     return re.sub(r'("?seconds"?[=:] ?)[\d.]+', r"\1N", text)
 
 

@@ -452,8 +452,8 @@ class TestNames:
         (tmp_path / "file").write_text("x")
         with pytest.raises(OSError, match="file"):
             s3z.unpack(path, tmp_path / "file")
-        with pytest.raises(s3z.ConfigError, match="S3"):
-            s3z.unpack(path, "s3://b/p/")
+        with pytest.raises(s3z.ConfigError, match="must be a bucket or a prefix"):
+            s3z.unpack(path, "s3://b/p")
 
     def test_replaced_while_it_is_read(self, fake_s3: FakeS3, fake_client: s3z.Client, source: Path, out: Path) -> None:
         fake_s3.do("create_bucket", bucket="b")

@@ -172,17 +172,18 @@ class PackReport:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class UnpackReport:
-    """An archive that is now a tree.
+    """An archive that is now a tree, or objects.
 
     Attributes:
-        destination: the directory.
+        destination: the directory, bucket or prefix.
         entries: how many were made.
         files: regular files.
         directories: directories.
         symlinks: symbolic links.
         hard_links: further names of files.
         bytes: of all files.
-        skipped: what was left out on purpose: how many for each reason, such as `exists`, `excluded`.
+        skipped: what was left out on purpose: how many for each reason, such as `exists`, `excluded`;
+            in S3 `directory`, `symlink`, `hard_link`.
         failures: entries that could not be unpacked; nothing is left of them.
         seconds: wall-clock time of the call.
         verified: whether every byte was compared with its hash. A tar that is not of s3z has none.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from s3z import _packing
+from s3z import _packing, _unpacking
 from s3z._writing import Writing
 
 if TYPE_CHECKING:
@@ -140,21 +140,25 @@ class Archiving(Writing):
         memory_limit: int | None = None,
         progress: Any = None,
     ) -> UnpackReport:
-        """Make the files of an archive, in parallel, each checked before it appears under its name.
+        """Make the files, or objects, of an archive, in parallel, each checked before it appears under its name.
 
         Any `.tar.zst` or `.tar` will do; one without an index is read from front to back. Nothing is written outside
         the destination, and nothing through a link.
 
         Args:
             archive: `s3://bucket/key`, a path, or a raw binary file such as `io.FileIO(0)`, which is read in order.
-            destination: a directory, which is made if there is none.
+            destination: a directory, which is made if there is none; or `s3://bucket/` or `s3://bucket/prefix/`. There
+                files become objects, and all else is left out and counted in `skipped`: `directory`, `symlink`,
+                `hard_link`. Modes, times and owners are not kept.
             prefix: only entries whose names begin with this, byte by byte: write the `/`.
             names: exactly these entries; None is all.
             include: patterns of names, with `*` and `?`, which match `/` too; others are left out.
             exclude: patterns of names that are left out, whatever `include` says.
             strip_components: how many components are cut off the beginning of names.
-            overwrite: whether files are replaced; if not, those that are there are left alone, and counted as skipped.
-            preserve: whether modes and times are those of the archive.
+            overwrite: whether files or objects are replaced; if not, those that are there are left alone, and counted
+                as skipped.
+            preserve: whether modes and times are those of the archive; this and `same_owner`, `allow_unsafe_links`,
+                `durable` go with a directory only.
             same_owner: whether owners are, too; for root. Set-user-id and sticky bits never come from an archive.
             max_bytes: of all files together; more is refused before anything is written.
             max_members: entries, likewise.
@@ -208,4 +212,4 @@ class Archiving(Writing):
             "workers": workers,
             "memory_limit": memory_limit,
         }
-        return _packing.unpack(self._native(), self._settings, archive, destination, words, progress)
+        return _unpacking.unpack(self._native(), self._settings, archive, destination, words, progress)

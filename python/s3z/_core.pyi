@@ -333,7 +333,7 @@ def pack(
 def unpack(
     client: Client,
     archive: ArchivePlace,
-    destination: bytes,
+    destination: bytes | tuple[str, str],
     options: dict[str, Any],
     progress: ProgressFunction | None = None,
 ) -> UnpackReport: ...

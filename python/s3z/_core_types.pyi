@@ -83,6 +83,7 @@ class UnpackReport(TypedDict):
     failures: list[EntryFailure]
     seconds: float
     bytes: int
+    unconditional: int
     verified: bool
     is_indexed: bool
     root: builtins.bytes | None

@@ -1,4 +1,4 @@
-"""The operations behind `pack` and `unpack`: sources, destinations and options to the words of the core, and back."""
+"""The operation behind `pack`, and what `unpack` shares: sources, destinations and options to the words of the core."""
 
 # pathlib would cost start-up time
 # ruff: noqa: PTH112, PTH116, PTH118, PTH119, PTH121
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from s3z import _core, _exceptions, _paths, _progress
-from s3z._archive_types import PackFailure, PackReport, UnpackReport, name_text
+from s3z._archive_types import PackFailure, PackReport, name_text
 from s3z._config import one_of
 from s3z._escape import escape
-from s3z._exceptions import BatchError, ConfigError
+from s3z._exceptions import ConfigError
 from s3z._transfers import any_uri, object_uri
 from s3z._types import Verification
 from s3z._uploads import core_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import TypeVar
 
     from s3z._settings import Settings
@@ -126,7 +126,7 @@ def pack(core: _core.Client, settings: Settings, request: PackRequest, progress:
     etag = report.get("etag")
     return PackReport(
         destination=name,
-        **_counts(report),
+        **counts_of(report),
         **{each: report[each] for each in (*own, *counts)},  # type: ignore[literal-required]
         etag=None if etag is None else etag.strip('"'),
         version_id=report.get("version_id"),
@@ -150,13 +150,13 @@ def _understood(
     words["on_error"] = one_of("fail", "skip")(words["on_error"], "on_error")
     words.setdefault("memory_limit", settings.transfer["memory_limit"].value)
     for name in ("include", "exclude"):
-        words[name] = _patterns(words.get(name, ()), name, request.source)
+        words[name] = patterns_of(words.get(name, ()), name, request.source)
     target, name = _target(settings, request, words, stack)
     words["codec"] = codec_for(name, words.get("codec"))
     return words, target, name
 
 
-def _counts(report: _core.PackReport | _core.UnpackReport) -> dict[str, Any]:
+def counts_of(report: _core.PackReport | _core.UnpackReport) -> dict[str, Any]:
     """What both reports have."""
     names = ("entries", "files", "directories", "symlinks", "hard_links")
     return {
@@ -168,7 +168,7 @@ def _counts(report: _core.PackReport | _core.UnpackReport) -> dict[str, Any]:
     }
 
 
-def _patterns(patterns: Iterable[str | bytes], what: str, source: _core.PackSource | None = None) -> list[bytes]:
+def patterns_of(patterns: Iterable[str | bytes], what: str, source: _core.PackSource | None = None) -> list[bytes]:
     """Filters for the core, which knows names in the archive: the caller's are of what is below the source."""
     if isinstance(patterns, (str, bytes)):
         raise TypeError(f"{what} must be an iterable of patterns, not one pattern")
@@ -297,53 +297,6 @@ def root_hash(root: bytes | str | None) -> bytes | None:
         if len(known) == 32:
             return known
     raise ConfigError("root must be 32 bytes, or 64 hexadecimal digits")
-
-
-def unpack(
-    core: _core.Client, settings: Settings, archive: object, destination: Any, words: Mapping[str, Any], progress: Any
-) -> UnpackReport:
-    """See `Client.unpack`; `words` are options as the core calls them."""
-    if type(archive) is io.FileIO:
-        if not archive.readable():
-            raise io.UnsupportedOperation("the archive is not open for reading")
-        place: _core.ArchivePlace
-        place, name = descriptor_of(archive)
-    else:
-        place, name = archive_of(archive)
-    if is_uri(destination):
-        raise ConfigError("unpacking to S3 is not available yet: the destination must be a directory")
-    path = _paths.local_path(destination, "destination")
-    chosen = {each: value for each, value in words.items() if value is not None}
-    chosen["prefix"] = name_bytes(chosen.get("prefix", b""))
-    if "names" in chosen:
-        chosen["names"] = _patterns(chosen["names"], "names")
-    for each in ("include", "exclude"):
-        chosen[each] = _patterns(chosen.get(each, ()), each)
-    chosen["root"] = root_hash(chosen.get("root"))
-    configured = {"durable": settings.durable or None, "memory_limit": settings.transfer["memory_limit"].value}
-    chosen = {each: value for each, value in (configured | chosen).items() if value is not None}
-
-    def call(watcher: _core.ProgressFunction | None) -> _core.UnpackReport:
-        return _core.unpack(core, place, os.fsencode(path), chosen, watcher)
-
-    report = watched_entries(progress, name, call, lambda report: (report["bytes"], report["entries"]))
-    own = ("bytes", "seconds", "verified", "is_indexed", "root")
-    done = UnpackReport(
-        destination=path,
-        **_counts(report),
-        **{each: report[each] for each in own},  # type: ignore[literal-required]
-    )
-    if done.failures:
-        raise _batch_error(done)
-    return done
-
-
-def _batch_error(report: UnpackReport) -> BatchError:
-    total = report.entries + len(report.failures)
-    text = f"{len(report.failures)} of {total} entries could not be unpacked; first: {report.failures[0]}"
-    error = BatchError(text, failures=errors_of(report.failures))
-    error.report = report
-    return error
 
 
 def errors_of(failures: Sequence[PackFailure]) -> list[Exception]:

@@ -24,6 +24,7 @@ pub mod manifest;
 pub mod names;
 pub mod open;
 pub mod pack;
+pub mod place;
 pub mod plan;
 pub mod ranges;
 pub mod read;

@@ -24,7 +24,7 @@ commands:
   ls [ARG]     list buckets, or what a bucket, prefix or wildcard holds
   pack SRC DEST          a tree, or the objects of a prefix, to one archive
   pipe DST     standard input to one object, sent while it comes
-  unpack ARCHIVE DEST    an archive to files, all of it or some
+  unpack ARCHIVE DEST    an archive to files or objects
   archive ls|cat|verify|index ARCHIVE   look into an archive, wherever it lies
   mb s3://b, rb s3://b   make, remove a bucket
   presign URI  a URL that fetches one object without keys
@@ -274,12 +274,13 @@ examples:
   s3z pack "s3://bucket/logs/2026-*" s3://bucket/logs-2026.tar.zst
 """,
     "unpack": """\
-an archive to files, all of it or some
+an archive to files or objects, all of it or some
 
 usage: s3z [global options] unpack [options] ARCHIVE[::PREFIX] DEST [ENTRY...]
 
 ARCHIVE is an object, a file, or `-`, standard input; of `s3z pack`, or any .tar.zst or
-.tar. DEST is a directory, made if there is none. With PREFIX, only entries whose names
+.tar. DEST is a directory, made if there is none; or a bucket or prefix, where files become
+objects, and directories and links are left out. With PREFIX, only entries whose names
 begin with it; with ENTRY, exactly these, and `::` is an ordinary part of the name.
 Every file is checked before it appears; nothing is written outside of DEST. An entry
 that fails does not stop the others: it is named, and the exit status is 1.
@@ -287,6 +288,7 @@ that fails does not stop the others: it is named, and the exit status is 1.
 examples:
   s3z unpack s3://bucket/photos.tar.zst photos/
   s3z unpack s3://bucket/photos.tar.zst::2026/ .         what begins with 2026/
+  s3z unpack photos.tar.zst s3://bucket/photos/          files become objects
   s3z unpack -n --strip-components 1 project.tar.zst . project/README.md
 """,
     "archive": """\

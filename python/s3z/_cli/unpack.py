@@ -1,4 +1,4 @@
-"""`s3z unpack`: an archive, or a part of it, as files of a directory."""
+"""`s3z unpack`: an archive, or a part of it, as files of a directory, or as objects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from s3z._cli._failures import RefusedError
 from s3z._cli._names import Remote, has_wildcard, understand
 from s3z._cli._object import dry
+from s3z._cli._options import UsageError
 from s3z._exceptions import BatchError, NotFoundError
+from s3z._log import warn
 
 if TYPE_CHECKING:
     from s3z._archive_types import UnpackReport
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 #: by the same name for the library
 _WORDS = ("strip_components", "max_bytes", "max_members", "max_ratio", "root", "durable", "memory_limit")
+#: what says nothing about objects
+_LOCAL_ONLY = ("no_preserve", "same_owner", "allow_unsafe_links", "durable")
 _SWITCHES = ("same_owner", "allow_unsafe_links", "allow_incomplete")
 
 
@@ -73,12 +77,15 @@ def _archive(context: Context) -> tuple[str, str]:
 def _destination(context: Context) -> str:
     name = context.arguments[1]
     target = understand(name)
-    if isinstance(target, Remote):
-        raise RefusedError(
-            "unpacking to S3 is not available yet", hint="unpack to a directory; `s3z cp` and `s3z pipe` store files"
-        )
     if not context.options.raw and has_wildcard(name):
         raise RefusedError(f'target "{name}" can not contain glob characters')
+    if isinstance(target, Remote):
+        if not target.is_container:
+            raise RefusedError(f'target "{name}" must be a bucket or a prefix', hint=f'a prefix ends in "/": "{name}/"')
+        for option in _LOCAL_ONLY:
+            if getattr(context.options, option):
+                raise UsageError(f'option "--{option.replace("_", "-")}" needs a local destination', "unpack")
+        return target.uri if target.key else f"{target.uri}/"
     if os.path.lexists(target) and not os.path.isdir(target):  # noqa: PTH112 - pathlib would cost start-up time
         raise RefusedError(f'target "{name}" is not a directory')
     return target
@@ -135,6 +142,8 @@ def _count(context: Context, report: UnpackReport) -> None:
     tally.done += report.entries
     tally.transferred += report.bytes
     tally.skipped += sum(count for reason, count in report.skipped.items() if reason != "excluded")
+    if links := report.skipped.get("symlink", 0) + report.skipped.get("hard_link", 0):
+        warn(f"left out: {links} that are links, of which there are none in S3")
 
 
 def _record(report: UnpackReport, names: dict[str, str]) -> dict[str, Any]:

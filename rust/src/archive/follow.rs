@@ -1,24 +1,18 @@
 //! An archive of s3z that came through a pipe: it was unpacked as the tar that it is, and its index came last.
 //!
 //! What was written is then held against the index: short files by the hash that was kept of them, longer ones by reading them once
-//! more. What differs is removed, and counted as failed.
+//! more, or by the hashes of all slices they may have where that cannot be done. What differs is removed, and counted as failed.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::ops::Range;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::Arc;
-
-use rustix::fs::OFlags;
 
 use crate::archive::entry::{Entry, Kind};
 use crate::archive::index::Row;
-use crate::archive::names;
+use crate::archive::place::Place;
 use crate::archive::ranges::{Pieces, Ranges, damaged};
 use crate::archive::read::Archive;
 use crate::archive::unpack_report::UnpackTally;
-use crate::confine::Directory;
 use crate::error::{Error, Result};
 
 /// Longer files are read again instead of being remembered.
@@ -55,7 +49,77 @@ pub struct Written {
     /// Where, beneath the destination.
     name: Vec<u8>,
     size: u64,
-    hash: Option<[u8; 32]>,
+    known: Known,
+}
+
+/// What is known of its content.
+pub enum Known {
+    Whole([u8; 32]),
+    Slices(SliceHashes),
+    /// It is read once more.
+    Nothing,
+}
+
+/// Hashes of a file's slices, for each size that slices may have: which it is, the index tells at the end.
+pub struct SliceHashes([Vec<[u8; 32]>; SLICE_SIZES.len()]);
+
+/// The same while its bytes come.
+#[derive(Default)]
+pub struct SliceHasher([Slices; SLICE_SIZES.len()]);
+
+const SLICE_SIZES: [u64; 3] = [1 << 20, 2 << 20, 4 << 20];
+
+#[derive(Default)]
+struct Slices {
+    now: blake3::Hasher,
+    filled: u64,
+    done: Vec<[u8; 32]>,
+}
+
+impl SliceHasher {
+    /// The next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        for (slices, size) in self.0.iter_mut().zip(SLICE_SIZES) {
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(rest.len().min((size - slices.filled) as usize));
+                slices.now.update(now);
+                slices.filled += now.len() as u64;
+                rest = later;
+                if slices.filled == size {
+                    slices.end();
+                }
+            }
+        }
+    }
+
+    pub fn finish(self) -> SliceHashes {
+        SliceHashes(self.0.map(|mut slices| {
+            if slices.filled > 0 {
+                slices.end();
+            }
+            slices.done
+        }))
+    }
+}
+
+impl SliceHashes {
+    /// Whether these rows, which are all of the file, have the hashes of its bytes.
+    fn are(&self, rows: &[Row]) -> bool {
+        let longest = rows.iter().map(|row| row.len).max().unwrap_or(0);
+        let Some(number) = SLICE_SIZES.iter().position(|size| longest <= *size) else { return false };
+        let hashes = &self.0[number];
+        let same = |(row, hash): (&Row, &[u8; 32])| row.checksum == Some(*hash);
+        rows.len() == hashes.len() && rows.iter().zip(hashes).all(same)
+    }
+}
+
+impl Slices {
+    fn end(&mut self) {
+        self.done.push(*self.now.finalize().as_bytes());
+        self.now.reset();
+        self.filled = 0;
+    }
 }
 
 /// What was written, by its name in the archive.
@@ -63,16 +127,14 @@ pub struct Written {
 pub struct Record(HashMap<Vec<u8>, Written>);
 
 impl Record {
-    /// `content`: of a short file.
-    pub fn add(&mut self, name: &[u8], written: &Entry, content: Option<&[u8]>) {
-        let hash = content.map(|bytes| *blake3::hash(bytes).as_bytes());
-        self.0.insert(name.to_vec(), Written { name: written.name.clone(), size: written.size, hash });
+    pub fn add(&mut self, name: &[u8], written: &Entry, known: Known) {
+        self.0.insert(name.to_vec(), Written { name: written.name.clone(), size: written.size, known });
     }
 
     /// Holds everything against the index behind the data; its root.
-    pub fn check(mut self, tail: Tail, destination: &Path, tally: &UnpackTally) -> Result<[u8; 32]> {
+    pub fn check(mut self, tail: Tail, place: &dyn Place, tally: &UnpackTally) -> Result<[u8; 32]> {
+        self.0.retain(|_, written| place.wrote(&written.name));
         let archive = Archive::open(Arc::new(tail), Arc::new(Pieces::default()), None, true)?;
-        let place = Directory::open(destination)?;
         let mut slices: Vec<Row> = Vec::new();
         for number in 0..archive.batches() {
             let batch = archive.batch(number)?;
@@ -84,71 +146,78 @@ impl Record {
                 let is_last = row.file_offset + row.len == row.entry.size;
                 slices.push(row);
                 if is_last {
-                    self.check_file(&std::mem::take(&mut slices), &place, tally);
+                    self.check_file(&std::mem::take(&mut slices), place, tally);
                 }
             }
         }
         // What the index does not know, nobody vouches for.
         for (name, written) in self.0 {
-            remove(&place, &written.name);
-            tally.withdrawn(&name, &Error::integrity("the index does not know it"), written.size);
+            withdraw(place, (&name, &written), Error::integrity("the index does not know it"), tally);
         }
         Ok(archive.opened().footer.root)
     }
 
-    fn check_file(&mut self, slices: &[Row], place: &Directory, tally: &UnpackTally) {
+    fn check_file(&mut self, slices: &[Row], place: &dyn Place, tally: &UnpackTally) {
         let Some(first) = slices.first() else { return };
-        let Some(written) = self.0.remove(&first.entry.name) else { return };
-        let is_right = match (written.size == first.entry.size, slices, written.hash) {
-            (false, ..) => Ok(false),
-            (true, [row], Some(hash)) => Ok(row.checksum == Some(hash)),
-            (true, ..) => is_on_disk(slices, place, &written.name),
+        let Some(mut written) = self.0.remove(&first.entry.name) else { return };
+        let known = std::mem::replace(&mut written.known, Known::Nothing);
+        let is_right = match (known, slices) {
+            _ if written.size != first.entry.size => Ok(false),
+            (Known::Whole(hash), [row]) => Ok(row.checksum == Some(hash)),
+            (Known::Whole(_), _) => Ok(false),
+            (Known::Slices(hashes), rows) => Ok(hashes.are(rows)),
+            (Known::Nothing, rows) => place.holds(&written.name, rows),
         };
-        let wrong = match is_right {
-            Ok(true) => return,
-            Ok(false) => Error::integrity("its bytes do not have the hash of the index"),
-            Err(errno) => Error::local_errno(&place.path().join(OsStr::from_bytes(&written.name)), errno),
-        };
-        remove(place, &written.name);
-        tally.withdrawn(&first.entry.name, &wrong, written.size);
-    }
-}
-
-fn parts(name: &[u8]) -> (Vec<&OsStr>, &OsStr) {
-    let (above, base) = names::split(name);
-    let above = above.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
-    (above.map(OsStr::from_bytes).collect(), OsStr::from_bytes(base))
-}
-
-fn remove(place: &Directory, name: &[u8]) {
-    let (above, base) = parts(name);
-    if let Ok(directory) = place.beneath(&above) {
-        // It was there a moment ago; if it is not, that is as well.
-        let _ = directory.unlink(base);
-    }
-}
-
-/// Whether each slice of a file on the disk has its hash.
-fn is_on_disk(slices: &[Row], place: &Directory, name: &[u8]) -> rustix::io::Result<bool> {
-    let (above, base) = parts(name);
-    let directory = place.beneath(&above).map_err(|_| rustix::io::Errno::NOENT)?;
-    let file = directory.open_file(base, OFlags::RDONLY)?;
-    let mut block = vec![0; 1 << 20];
-    for row in slices {
-        let (mut hasher, mut at) = (blake3::Hasher::new(), row.file_offset);
-        let end = row.file_offset + row.len;
-        while at < end {
-            let want = usize::try_from(end - at).map_or(block.len(), |left| left.min(block.len()));
-            let got = rustix::io::retry_on_intr(|| rustix::io::pread(&file, &mut block[..want], at))?;
-            if got == 0 {
-                return Ok(false);
+        match is_right {
+            Ok(true) => {}
+            Ok(false) => {
+                let error = Error::integrity("its bytes do not have the hash of the index");
+                withdraw(place, (&first.entry.name, &written), error, tally);
             }
-            hasher.update(&block[..got]);
-            at += got as u64;
-        }
-        if row.checksum != Some(*hasher.finalize().as_bytes()) {
-            return Ok(false);
+            Err(error) => withdraw(place, (&first.entry.name, &written), error, tally),
         }
     }
-    Ok(true)
+}
+
+/// Takes a file away again, because of `wrong`.
+fn withdraw(place: &dyn Place, (name, written): (&[u8], &Written), wrong: Error, tally: &UnpackTally) {
+    let wrong = match place.remove(&written.name) {
+        Ok(()) => wrong,
+        Err(error) => {
+            let text = format!("{}; it could not be removed: {}", wrong.message(), error.message());
+            Error::new(wrong.kind(), text).with_source(error)
+        }
+    };
+    tally.withdrawn(name, &wrong, written.size);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(content: &[u8], size: usize) -> Vec<Row> {
+        let hash = |piece: &[u8]| Some(*blake3::hash(piece).as_bytes());
+        content
+            .chunks(size)
+            .map(|piece| Row { len: piece.len() as u64, checksum: hash(piece), ..Row::default() })
+            .collect()
+    }
+
+    #[test]
+    fn slices_of_each_size_are_known_by_their_hashes() {
+        let content: Vec<u8> = (0..5_500_000_u32).map(|at| (at * 7 / 3) as u8).collect();
+        let hashes = || {
+            let mut hasher = SliceHasher::default();
+            content.chunks(700_001).for_each(|piece| hasher.update(piece));
+            hasher.finish()
+        };
+        for size in SLICE_SIZES {
+            let mut rows = rows(&content, size as usize);
+            assert!(hashes().are(&rows), "{size}");
+            rows[1].checksum = rows[0].checksum;
+            assert!(!hashes().are(&rows), "{size}");
+            assert!(!hashes().are(&rows[..1]), "{size}");
+        }
+        assert!(!hashes().are(&rows(&content, 5_500_000)));
+    }
 }

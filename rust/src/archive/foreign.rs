@@ -4,31 +4,31 @@
 //! then held against (`follow`). Anywhere else the archive would have been read through it: then it is damaged, and
 //! never silently taken for a plain tar.
 
+mod one;
+
 use std::io::{self, Read};
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
-use crate::archive::entry::{Entry, Kind};
-use crate::archive::follow::{MAX_TAIL, REMEMBERED, Record, Tail};
+use crate::archive::follow::{MAX_TAIL, Record, Tail};
+use crate::archive::place::Destination;
 use crate::archive::select::{Chosen, Selection};
 use crate::archive::tail::{OWN, own_entry};
 use crate::archive::tar_reader::{Member, TarReader};
 use crate::archive::threads::Stop;
-use crate::archive::tree::{Done, Tree, TreeOptions};
+use crate::archive::tree::TreeOptions;
 use crate::archive::unpack_report::{UnpackReport, UnpackTally};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
+use one::To;
 
 /// The largest window that is decoded, as a power of two: 128 MiB.
 const WINDOW_LOG: u32 = 27;
 const BLOCK: usize = 1 << 20;
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
-/// A file up to this size is checked and written at once.
-const SMALL: u64 = 4 << 20;
 
 pub struct ForeignOptions {
     pub tree: TreeOptions,
@@ -48,9 +48,9 @@ pub enum Own {
 }
 
 /// Unpacks a tar, or a `.tar.zst`, that comes front to back; the root, if its index came and vouches for all of it.
-pub fn unpack_tar(
+pub fn unpack_tar<D: Destination + ?Sized>(
     source: Box<dyn Read + Send>,
-    destination: &Path,
+    destination: &D,
     options: &ForeignOptions,
     (stop, progress): (&Stop, &Progress),
 ) -> Result<(UnpackReport, Option<[u8; 32]>)> {
@@ -65,8 +65,8 @@ pub fn unpack_tar(
         true => Box::new(Frames::new(source, (options.own, caught.clone()))?),
         false => Box::new(source),
     };
-    let tree = Tree::open(destination, options.tree)?;
-    let tally = UnpackTally::default();
+    let tally = Arc::<UnpackTally>::default();
+    let place = destination.open(options.tree, &tally)?;
     let mut reader = TarReader::new(stream);
     let mut chosen = Chosen::new(&options.selection);
     let (mut entries, mut bytes, mut record) = (0, 0, Record::default());
@@ -102,14 +102,10 @@ pub fn unpack_tar(
         }
         let Some(stripped) = options.selection.stripped(&entry) else { continue };
         let (name, entry) = (entry.name, stripped);
-        let to = To { tree: &tree, tally: &tally, record: &mut record, name: &name, check: &check };
-        let is_written = to.write(&mut reader, &entry)?;
+        let keeps = options.own == Own::Follow;
+        let to = To { place: &*place, tally: &tally, progress, keeps, record: &mut record, name: &name, check: &check };
+        to.write(&mut reader, &entry)?;
         (entries, bytes) = (entries + 1, bytes + entry.data_len());
-        if is_written && options.own == Own::Follow && entry.size > REMEMBERED {
-            record.add(&name, &entry, None);
-        }
-        progress.add_durable(entry.data_len());
-        progress.object_done();
     }
     // To its very end: what writes a pipe is not cut off, and the last frame's checksum counts.
     let (mut rest, offset) = reader.end();
@@ -120,11 +116,12 @@ pub fn unpack_tar(
             caught.lock().unwrap_or_else(PoisonError::into_inner).take()
         }
     };
-    let root = own.map(|tail| record.check(tail, destination, &tally)).transpose()?;
+    place.settle()?;
+    let root = own.map(|tail| record.check(tail, &*place, &tally)).transpose()?;
     for name in chosen.missing() {
         tally.failed(&name, &Error::new(ErrorKind::NotFound, "there is no such entry in the archive"));
     }
-    let mut report = tally.finish(tree.finish());
+    let mut report = tally.finish(place.finish());
     report.seconds = started.elapsed().as_secs_f64();
     Ok((report, root))
 }
@@ -136,81 +133,6 @@ fn tail_of_tar(rest: &mut dyn Read, offset: u64, len: u64) -> Result<Tail> {
     let start = offset.saturating_sub(bytes.len() as u64);
     rest.take(MAX_TAIL as u64).read_to_end(&mut bytes).map_err(of_read)?;
     Ok(Tail { start, bytes })
-}
-
-/// Where one entry goes.
-struct To<'a> {
-    tree: &'a Tree,
-    tally: &'a UnpackTally,
-    record: &'a mut Record,
-    /// In the archive.
-    name: &'a [u8],
-    /// Whether so many more bytes are allowed.
-    check: &'a dyn Fn(u64) -> Result<()>,
-}
-
-impl To<'_> {
-    /// Writes it, and notes the hash of a short file; whether a file was written. What is wrong with the stream itself is an error.
-    fn write(self, reader: &mut TarReader<Box<dyn Read + Send>>, entry: &Entry) -> Result<bool> {
-        let Self { tree, tally, record, name, check } = self;
-        match entry.kind {
-            Kind::Directory => tally.made(entry, tree.directory(entry).map(|()| Done::Written)),
-            Kind::HardLink => tally.made(entry, tree.hard_link(entry)),
-            Kind::Symlink => tally.linked(entry, tree.symlink(entry)),
-            Kind::File if entry.size <= SMALL => {
-                let mut content = vec![0; entry.size as usize];
-                read_full(reader, &mut content)?;
-                check(entry.size)?;
-                let done = tree.small_file(entry, &[&content]);
-                let is_written = matches!(done, Ok(Done::Written));
-                if is_written && entry.size <= REMEMBERED {
-                    record.add(name, entry, Some(&content));
-                }
-                tally.made(entry, done);
-                return Ok(is_written);
-            }
-            Kind::File => {
-                let file = match tree.big_file(entry) {
-                    Ok(Some(file)) => file,
-                    Ok(None) => {
-                        tally.made(entry, Ok(Done::Skipped));
-                        return Ok(false);
-                    }
-                    Err(error) => {
-                        tally.made(entry, Err(error));
-                        return Ok(false);
-                    }
-                };
-                let (mut block, mut at) = (vec![0; BLOCK], 0);
-                while at < entry.size {
-                    let now = usize::try_from(entry.size - at).map_or(BLOCK, |left| left.min(BLOCK));
-                    read_full(reader, &mut block[..now])?;
-                    check(at + now as u64)?;
-                    if let Err(error) = file.write_at(at, &block[..now]) {
-                        tally.made(entry, Err(error));
-                        return Ok(false);
-                    }
-                    at += now as u64;
-                }
-                let done = file.publish();
-                let is_written = matches!(done, Ok(Done::Written));
-                tally.made(entry, done);
-                return Ok(is_written);
-            }
-        }
-        Ok(false)
-    }
-}
-
-fn read_full(reader: &mut TarReader<Box<dyn Read + Send>>, to: &mut [u8]) -> Result<()> {
-    let mut got = 0;
-    while got < to.len() {
-        match reader.read_data(&mut to[got..])? {
-            0 => return Err(Error::new(ErrorKind::Archive, "the tar stream ends in the middle of a file")),
-            now => got += now,
-        }
-    }
-    Ok(())
 }
 
 fn own_but_damaged() -> Error {
@@ -393,6 +315,7 @@ impl Read for Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::entry::Entry;
 
     /// A tar of one file.
     fn tar() -> Vec<u8> {

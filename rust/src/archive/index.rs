@@ -40,7 +40,7 @@ pub mod row_flag {
 }
 
 /// One slice of one entry; or an entry without data.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Row {
     pub entry: Arc<Entry>,
     /// Which slice of its file, from 0.

@@ -41,6 +41,16 @@ pub fn check_extract(name: &[u8]) -> Result<(), &'static str> {
 /// The same, and the `/` at the end must agree with the kind.
 pub fn check_entry(name: &[u8], kind: Kind) -> Result<(), &'static str> {
     check_extract(name)?;
+    check_kind(name, kind)
+}
+
+/// The same, for a name that is to become a key, whose components may be of any length.
+pub fn check_key(name: &[u8], kind: Kind) -> Result<(), &'static str> {
+    check(name)?;
+    check_kind(name, kind)
+}
+
+fn check_kind(name: &[u8], kind: Kind) -> Result<(), &'static str> {
     match (kind == Kind::Directory, name.ends_with(b"/")) {
         (true, false) => Err("a directory's name must end in \"/\""),
         (false, true) => Err("only a directory's name may end in \"/\""),

@@ -22,6 +22,8 @@ pub struct Selection {
     pub max_bytes: Option<u64>,
     pub max_members: Option<u64>,
     pub max_ratio: u64,
+    /// Names become keys.
+    pub as_keys: bool,
 }
 
 impl Default for Selection {
@@ -34,6 +36,7 @@ impl Default for Selection {
             max_bytes: None,
             max_members: None,
             max_ratio: MAX_RATIO,
+            as_keys: false,
         }
     }
 }
@@ -92,13 +95,15 @@ impl<'a> Chosen<'a> {
     pub fn new(selection: &'a Selection) -> Self {
         let exact = selection.names.iter().map(Vec::as_slice).collect();
         let (found, sequence) = (HashSet::new(), names::Sequence::default());
-        Self { selection, exact, found, order: Some(Order::new()), sequence }
+        let order = if selection.as_keys { Order::of_keys() } else { Order::new() };
+        Self { selection, exact, found, order: Some(order), sequence }
     }
 
     /// Of names in order, for which nothing has to be remembered unless they are changed.
     pub fn of_sorted(selection: &'a Selection) -> Self {
-        let order = (selection.strip_components > 0).then(Order::new);
-        Self { order, ..Self::new(selection) }
+        let mut chosen = Self::new(selection);
+        chosen.order.take_if(|_| selection.strip_components == 0);
+        chosen
     }
 
     pub fn is_chosen(&mut self, name: &[u8]) -> bool {
@@ -124,7 +129,8 @@ impl<'a> Chosen<'a> {
             let shown = crate::error::escape(&entry.shown(), crate::error::MAX_SHOWN);
             Error::new(ErrorKind::Archive, format!("\"{shown}\" cannot be unpacked: {why}"))
         };
-        names::check_entry(&entry.name, entry.kind).map_err(unsafe_name)?;
+        let check = if self.selection.as_keys { names::check_key } else { names::check_entry };
+        check(&entry.name, entry.kind).map_err(unsafe_name)?;
         let Some(entry) = self.selection.stripped(entry) else { return Ok(()) };
         match &mut self.order {
             Some(order) => {

@@ -3,6 +3,7 @@
 //! `made` has trees, `memory` what stands for disks and stores, `liar` writes an index of any rows. What a test finds
 //! wrong is a defect of the leaf, not of its source.
 
+mod as_keys;
 mod changing;
 mod damage;
 mod failures;

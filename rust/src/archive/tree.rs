@@ -10,6 +10,7 @@
 //! Descriptors: one for the root, at most `parents::OPEN` directories, two for each `BigFile`, and up to four for each
 //! call while it runs.
 
+mod back;
 mod big_file;
 mod finish;
 mod look;
@@ -88,6 +89,8 @@ pub enum Done {
     Written,
     /// Something was there, and `no_clobber` protects it.
     Skipped,
+    /// There is nothing of its kind at the destination; its name in the report.
+    LeftOut(&'static str),
 }
 
 /// A destination directory, held open. Dropped without `finish`, it leaves new directories closed and links unmade.

@@ -1,4 +1,4 @@
-//! From an indexed archive to a tree: everything is looked at in the index first, then fetched in order and written by many
+//! From an indexed archive to a tree, or to the keys below a prefix: everything is looked at in the index first, then fetched in order and written by many
 //! threads, each slice checked before it is written.
 //!
 //! A bad entry is counted and named, and the others go on. A file of one slice is checked in memory; a bigger one lies under a
@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -16,12 +15,13 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::archive::blob::{Decoder, check_claims, named};
 use crate::archive::entry::{Entry, Kind};
 use crate::archive::index::{Row, row_flag};
+use crate::archive::place::{Destination, Growing, Place};
 use crate::archive::ranges::damaged;
 use crate::archive::read::{Archive, blob, part_of};
 use crate::archive::select::{Chosen, Selection};
 use crate::archive::slices::Slices;
 use crate::archive::threads::{Stop, join, start};
-use crate::archive::tree::{BigFile, Done, Tree, TreeOptions};
+use crate::archive::tree::{Done, TreeOptions};
 use crate::archive::unpack_report::{UnpackReport, UnpackTally};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
@@ -49,14 +49,23 @@ struct Job {
 
 /// A file of several slices, while they come.
 struct Big {
-    file: Option<BigFile>,
+    file: Option<Box<dyn Growing>>,
     left: AtomicU64,
     is_bad: AtomicBool,
 }
 
+/// What came of a slice.
+enum Step {
+    Ended(Done),
+    /// More slices of the file are to come, or have failed before.
+    Going,
+    /// The place tells how the file ends.
+    UnderWay,
+}
+
 struct Unpacking<'a> {
     archive: &'a Archive,
-    tree: &'a Tree,
+    place: &'a dyn Place,
     options: &'a UnpackOptions,
     tally: &'a UnpackTally,
     stop: &'a Stop,
@@ -65,9 +74,9 @@ struct Unpacking<'a> {
 }
 
 /// Unpacks what is selected beneath `destination`.
-pub fn unpack(
+pub fn unpack<D: Destination + ?Sized>(
     archive: &Archive,
-    destination: &Path,
+    destination: &D,
     options: &UnpackOptions,
     (stop, progress): (&Stop, &Progress),
 ) -> Result<UnpackReport> {
@@ -75,13 +84,13 @@ pub fn unpack(
     let survey = survey(archive, options, stop)?;
     progress.set_total(survey.bytes);
     progress.set_objects_total(Some(survey.entries));
-    let tree = Tree::open(destination, TreeOptions { hard_links: survey.has_hard_links, ..options.tree })?;
-    let tally = UnpackTally::default();
+    let tally = Arc::<UnpackTally>::default();
+    let place = destination.open(TreeOptions { hard_links: survey.has_hard_links, ..options.tree }, &tally)?;
     for name in survey.missing {
         let error = Error::new(ErrorKind::NotFound, "there is no such entry in the archive");
         tally.failed(&name, &error);
     }
-    let work = Unpacking { archive, tree: &tree, options, tally: &tally, stop, progress, big: Mutex::default() };
+    let work = Unpacking { archive, place: &*place, options, tally: &tally, stop, progress, big: Mutex::default() };
     let links = std::thread::scope(|scope| {
         let (to_work, jobs) = bounded(options.threads);
         let threads: Result<Vec<_>> = (0..options.threads)
@@ -100,16 +109,18 @@ pub fn unpack(
         });
         links.inspect_err(|_| stop.fail(Error::cancelled()))
     });
+    drop(work);
+    let links = links.and_then(|links| place.settle().map(|()| links));
     let links = match links {
         Ok(links) if !stop.is_set() => links,
         Err(error) if error.kind() != ErrorKind::Cancelled => return Err(error),
         _ => return Err(stop.reason()),
     };
     for entry in links {
-        tally.made(&entry, tree.hard_link(&entry));
+        tally.made(&entry, place.hard_link(&entry));
         progress.object_done();
     }
-    let mut report = tally.finish(tree.finish());
+    let mut report = tally.finish(place.finish());
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -177,8 +188,8 @@ impl Unpacking<'_> {
                         links.push(entry);
                         continue;
                     }
-                    Kind::Directory => self.tally.made(&entry, self.tree.directory(&entry).map(|()| Done::Written)),
-                    Kind::Symlink => self.tally.linked(&entry, self.tree.symlink(&entry)),
+                    Kind::Directory => self.tally.made(&entry, self.place.directory(&entry)),
+                    Kind::Symlink => self.tally.begun(&entry, self.place.symlink(&entry)),
                 }
                 self.progress.object_done();
             }
@@ -225,12 +236,15 @@ impl Unpacking<'_> {
                 self.stop.check()?;
                 let written = self.write(row, (&bytes, &job.range), &mut decoder);
                 match written {
-                    Ok(Some(done)) => self.tally.made(&row.entry, Ok(done)),
-                    Ok(None) => {}
-                    Err(error) if error.is_no_memory() => return Err(error),
+                    Ok(Step::Ended(done)) => self.tally.made(&row.entry, Ok(done)),
+                    Ok(Step::UnderWay) => continue,
+                    Ok(Step::Going) => {}
+                    Err(error) if error.is_no_memory() || error.kind() == ErrorKind::Cancelled => return Err(error),
                     Err(error) => self.tally.made(&row.entry, Err(error)),
                 }
-                self.progress.add_durable(row.len);
+                if !self.place.counts_bytes() {
+                    self.progress.add_durable(row.len);
+                }
                 if row.file_offset + row.len == row.entry.size {
                     self.progress.object_done();
                 }
@@ -240,7 +254,7 @@ impl Unpacking<'_> {
     }
 
     /// Writes one slice; what became of the file, if that was its last.
-    fn write(&self, row: &Row, (bytes, all): (&[u8], &Range<u64>), decoder: &mut Decoder) -> Result<Option<Done>> {
+    fn write(&self, row: &Row, (bytes, all): (&[u8], &Range<u64>), decoder: &mut Decoder) -> Result<Step> {
         let is_zstd = self.archive.opened().is_zstd;
         let is_spoilt = row.flags & (row_flag::INCOMPLETE | row_flag::CHANGED) != 0 && !self.options.allow_incomplete;
         let slice = |decoder: &mut Decoder, write: &mut dyn FnMut(&[u8]) -> Result<()>| {
@@ -251,12 +265,12 @@ impl Unpacking<'_> {
             write(&decoder.slice(row, blob, is_zstd)?)
         };
         if row.len == row.entry.size {
-            let mut done = None;
+            let mut step = Step::UnderWay;
             slice(decoder, &mut |content| {
-                done = Some(self.tree.small_file(&row.entry, &[content])?);
+                step = self.place.small_file(&row.entry, content)?.map_or(Step::UnderWay, Step::Ended);
                 Ok(())
             })?;
-            return Ok(done);
+            return Ok(step);
         }
         let big = self.big(row)?;
         let written = match &big.file {
@@ -266,11 +280,14 @@ impl Unpacking<'_> {
             _ => Ok(()),
         };
         let failed = written.is_err() && !big.is_bad.swap(true, SeqCst);
+        if let Some(file) = big.file.as_ref().filter(|_| failed) {
+            file.give_up();
+        }
         if big.left.fetch_sub(row.len, SeqCst) == row.len {
             self.big.lock().unwrap_or_else(PoisonError::into_inner).remove(&row.entry.name);
             return self.publish(big, if failed { written } else { Ok(()) });
         }
-        if failed { written.map(|()| None) } else { Ok(None) }
+        if failed { written.map(|()| Step::Going) } else { Ok(Step::Going) }
     }
 
     /// The file that a slice belongs to, begun by whichever slice comes first.
@@ -279,7 +296,7 @@ impl Unpacking<'_> {
         if let Some(big) = all.get(&row.entry.name) {
             return Ok(big.clone());
         }
-        let (file, failure) = match self.tree.big_file(&row.entry) {
+        let (file, failure) = match self.place.big_file(&row.entry) {
             Ok(file) => (file, None),
             Err(error) => (None, Some(error)),
         };
@@ -294,18 +311,18 @@ impl Unpacking<'_> {
     }
 
     /// After the last slice.
-    fn publish(&self, big: Arc<Big>, written: Result<()>) -> Result<Option<Done>> {
+    fn publish(&self, big: Arc<Big>, written: Result<()>) -> Result<Step> {
         let is_bad = big.is_bad.load(SeqCst);
         written?;
         if is_bad {
-            return Ok(None);
+            return Ok(Step::Going);
         }
         let Some(big) = Arc::into_inner(big) else {
             return Err(Error::new(ErrorKind::Internal, "a file is still being written"));
         };
         match big.file {
-            Some(file) => file.publish().map(Some),
-            None => Ok(Some(Done::Skipped)),
+            Some(file) => file.publish().map(Step::Ended),
+            None => Ok(Step::Ended(Done::Skipped)),
         }
     }
 }

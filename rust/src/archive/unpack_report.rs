@@ -35,6 +35,7 @@ impl UnpackTally {
         match outcome {
             Err(error) => self.failed(&entry.name, &error),
             Ok(Done::Skipped) => self.skipped("exists"),
+            Ok(Done::LeftOut(reason)) => self.skipped(reason),
             Ok(Done::Written) => self.change(|report| {
                 report.entries += 1;
                 match entry.kind {
@@ -48,10 +49,10 @@ impl UnpackTally {
         }
     }
 
-    /// A symbolic link is made at the end, which tells whether it was.
-    pub fn linked(&self, entry: &Entry, noted: Result<()>) {
-        if let Err(error) = noted {
-            self.failed(&entry.name, &error);
+    /// The same where it may be known later only: of a symbolic link at the end, of what is under way once that has ended.
+    pub fn begun(&self, entry: &Entry, outcome: Result<Option<Done>>) {
+        if let Some(outcome) = outcome.transpose() {
+            self.made(entry, outcome);
         }
     }
 
@@ -75,11 +76,11 @@ impl UnpackTally {
     }
 
     /// With what only the end of the tree tells; failures in order of their names.
-    pub fn finish(self, finished: Finished) -> UnpackReport {
+    pub fn finish(&self, finished: Finished) -> UnpackReport {
         for (name, error) in &finished.failures {
             self.failed(name, error);
         }
-        let mut report = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut report = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         report.symlinks += finished.symlinks;
         report.entries += finished.symlinks;
         for _ in &finished.skipped {

@@ -86,6 +86,7 @@ pub struct Multipart {
 }
 
 /// A part the store has taken.
+#[derive(Clone)]
 pub struct Sent {
     pub part: CompletedPart,
     pub len: u64,

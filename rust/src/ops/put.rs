@@ -12,7 +12,7 @@ mod filling;
 mod sender;
 mod spool;
 
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,8 @@ pub struct PutRequest {
     pub headers: Vec<(String, String)>,
     /// `if-none-match` or `if-match`: on PutObject and on Complete (U12).
     pub conditions: Vec<(String, String)>,
+    /// Counts what a store without conditional writes was given without them; `None`: there it is an error.
+    pub unconditional: Option<Arc<AtomicU64>>,
     /// Over parts and the whole object; `None` sends none.
     pub checksum: Option<Kind>,
     pub part_size: Option<u64>,
@@ -56,6 +58,19 @@ pub struct PutRequest {
     pub max_concurrency: Option<usize>,
     /// From the beginning to the stored object.
     pub deadline: Option<Duration>,
+}
+
+impl PutRequest {
+    /// Whether what the store has refused is done once more without the conditions.
+    fn lapses(&self, error: &Error) -> bool {
+        match &self.unconditional {
+            Some(count) if error.status() == Some(501) && !self.conditions.is_empty() => {
+                count.fetch_add(1, Relaxed);
+                true
+            }
+            _ => false,
+        }
+    }
 }
 
 /// What both ends share.

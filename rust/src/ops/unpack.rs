@@ -1,26 +1,33 @@
-//! An archive to a tree: through its index where it has one, front to back where it has none or comes from a pipe.
+//! An archive to a tree, or to the keys below a prefix: through its index where it has one, front to back where it has none or comes from a pipe.
+
+mod key_file;
+mod keys;
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::archive::foreign::{ForeignOptions, Own, unpack_tar};
 use crate::archive::manifest::hex;
 use crate::archive::open::{End, open};
+use crate::archive::place::{Destination, Place};
 use crate::archive::ranges::{Pieces, Ranges};
 use crate::archive::read::Archive;
 use crate::archive::select::Selection;
 use crate::archive::threads::Stop;
 use crate::archive::tree::TreeOptions;
 use crate::archive::unpack::{UnpackOptions, unpack as unpack_indexed};
-use crate::archive::unpack_report::UnpackReport;
+use crate::archive::unpack_report::{UnpackReport, UnpackTally};
+use crate::config::{MIB, TransferConfig};
 use crate::confine::Directory;
 use crate::descriptor::duplicate;
 use crate::error::{Error, ErrorKind, Result};
@@ -32,9 +39,14 @@ use crate::ops::stream::{OrderedStream, StreamRequest};
 use crate::ops::tasks::Tasks;
 use crate::progress::{Cancel, Progress};
 use crate::s3::client::ObjectRef;
+use crate::transfer::scheduler::Scheduler;
+pub use keys::KeyOptions;
+use keys::Keys;
 
 /// Bytes of an object that wait to be unpacked, in chunks.
 const AHEAD: usize = 16;
+/// The least memory for what is sent: two parts, and some.
+const LEAST_UPLOAD: u64 = 32 * MIB;
 /// How often a wait for a pipe looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -46,9 +58,16 @@ pub enum UnpackPlace {
     Pipe(RawFd, PathBuf),
 }
 
+/// Where it is unpacked to.
+#[derive(Debug, Clone)]
+pub enum UnpackTarget {
+    Directory(PathBuf),
+    Keys(Box<KeyOptions>),
+}
+
 pub struct UnpackRequest {
     pub place: UnpackPlace,
-    pub destination: PathBuf,
+    pub target: UnpackTarget,
     pub selection: Selection,
     pub tree: TreeOptions,
     pub allow_incomplete: bool,
@@ -56,6 +75,8 @@ pub struct UnpackRequest {
     /// The root that it must have.
     pub root: Option<[u8; 32]>,
     pub threads: usize,
+    /// Bytes of objects on their way, where it goes to keys.
+    pub upload_memory: u64,
     /// Whether everything is on the disk before this ends.
     pub durable: bool,
 }
@@ -63,6 +84,8 @@ pub struct UnpackRequest {
 /// What was unpacked, and whether an index with this root vouches for it.
 pub struct Unpacked {
     pub report: UnpackReport,
+    /// Objects that a store without conditional writes was given without a condition.
+    pub unconditional: u64,
     pub root: Option<[u8; 32]>,
 }
 
@@ -104,8 +127,13 @@ pub async fn unpack(
         }
         None => None,
     };
-    let synced = request.durable.then(|| request.destination.clone());
-    let shared = (stop.clone(), progress);
+    let synced = match &request.target {
+        UnpackTarget::Directory(path) if request.durable => Some(path.clone()),
+        _ => None,
+    };
+    let unconditional = Arc::<AtomicU64>::default();
+    let destination = destination(engine, &request, &unconditional, (&stop, &progress, cancel));
+    let shared = (stop.clone(), progress, destination);
     let work = async move {
         match opened {
             Some(archive) => indexed(archive, request, shared).await,
@@ -124,7 +152,7 @@ pub async fn unpack(
     if let (Ok(_), Some(destination)) = (&done, synced) {
         engine.lanes.pick().call(move || sync(&destination)).await?;
     }
-    done
+    done.map(|unpacked| Unpacked { unconditional: unconditional.load(Relaxed), ..unpacked })
 }
 
 /// All of a file system, which is quicker than file by file.
@@ -133,9 +161,53 @@ fn sync(destination: &Path) -> Result<()> {
     rustix::fs::syncfs(&directory).map_err(|errno| Error::local_errno(destination, errno))
 }
 
-type Shared = (Arc<Stop>, Arc<Progress>);
+/// Of a directory its path, of a bucket all that it takes to store objects there.
+enum To {
+    Directory(PathBuf),
+    Keys(Box<Keys>),
+}
 
-async fn indexed(archive: Archive, request: UnpackRequest, (stop, progress): Shared) -> Result<Unpacked> {
+impl Destination for To {
+    fn open(&self, options: TreeOptions, tally: &Arc<UnpackTally>) -> Result<Box<dyn Place>> {
+        match self {
+            Self::Directory(path) => path.as_path().open(options, tally),
+            Self::Keys(keys) => keys.open(options, tally),
+        }
+    }
+}
+
+fn destination(
+    engine: &Engine,
+    request: &UnpackRequest,
+    unconditional: &Arc<AtomicU64>,
+    (stop, progress, cancel): (&Arc<Stop>, &Arc<Progress>, &Cancel),
+) -> To {
+    let options = match &request.target {
+        UnpackTarget::Directory(path) => return To::Directory(path.clone()),
+        UnpackTarget::Keys(options) => (**options).clone(),
+    };
+    // A budget of its own: what is fetched never waits for what is sent.
+    let transfer = &engine.client.config().transfer;
+    let own = TransferConfig { memory_limit: request.upload_memory.max(LEAST_UPLOAD), ..transfer.clone() };
+    let archive = match &request.place {
+        UnpackPlace::Object(object) => Some(object.clone()),
+        _ => None,
+    };
+    To::Keys(Box::new(Keys {
+        engine: Engine { scheduler: Arc::new(Scheduler::new(&own)), ..engine.clone() },
+        options,
+        unconditional: unconditional.clone(),
+        archive,
+        stop: stop.clone(),
+        progress: progress.clone(),
+        cancel: cancel.clone(),
+        runtime: Handle::current(),
+    }))
+}
+
+type Shared = (Arc<Stop>, Arc<Progress>, To);
+
+async fn indexed(archive: Archive, request: UnpackRequest, (stop, progress, to): Shared) -> Result<Unpacked> {
     let root = Some(archive.opened().footer.root);
     let options = UnpackOptions {
         tree: request.tree,
@@ -143,16 +215,14 @@ async fn indexed(archive: Archive, request: UnpackRequest, (stop, progress): Sha
         allow_incomplete: request.allow_incomplete,
         threads: request.threads,
     };
-    let destination = request.destination;
-    let report =
-        on_thread("s3z-unpack-plan", move || unpack_indexed(&archive, &destination, &options, (&stop, &progress)));
-    Ok(Unpacked { report: report.await?, root })
+    let report = on_thread("s3z-unpack-plan", move || unpack_indexed(&archive, &to, &options, (&stop, &progress)));
+    Ok(Unpacked { report: report.await?, root, unconditional: 0 })
 }
 
 async fn foreign(
     engine: &Engine,
     request: UnpackRequest,
-    (stop, progress): Shared,
+    (stop, progress, to): Shared,
     cancel: &Cancel,
 ) -> Result<Unpacked> {
     let asked = request.root;
@@ -181,9 +251,11 @@ async fn foreign(
         _ => Own::Refuse,
     };
     let options = ForeignOptions { tree: request.tree, selection: request.selection, own };
-    let destination = request.destination;
-    let report =
-        on_thread("s3z-unpack-tar", move || unpack_tar(source, &destination, &options, (&stop, &progress))).await;
+    let run = move || {
+        let done = unpack_tar(source, &to, &options, (&stop, &progress));
+        done.map_err(|error| if error.kind() == ErrorKind::Cancelled { stop.reason() } else { error })
+    };
+    let report = on_thread("s3z-unpack-tar", run).await;
     feeding.stop().await;
     let (report, root) = report?;
     match asked {
@@ -191,7 +263,7 @@ async fn foreign(
             "the archive does not have the root {}: what was unpacked of it is not to be trusted",
             hex(&asked)
         ))),
-        _ => Ok(Unpacked { report, root }),
+        _ => Ok(Unpacked { report, root, unconditional: 0 }),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Archives as Python sees them: packing, unpacking, and an archive that is open for reading.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -15,11 +17,13 @@ use crate::archive::pack::PackOptions;
 use crate::archive::report::Failure;
 use crate::archive::select::{MAX_RATIO, Selection};
 use crate::archive::tree::TreeOptions;
+use crate::checksum::Kind;
 use crate::config::{KIB, MIB};
 use crate::error::Error;
+use crate::ops::batch::ContentTypes;
 use crate::ops::pack::{PackRequest, PackSource, PackTarget, Packed, measure, pack as run_pack};
 use crate::ops::select::Filters;
-use crate::ops::unpack::{UnpackPlace, UnpackRequest, Unpacked, unpack as run_unpack};
+use crate::ops::unpack::{KeyOptions, UnpackPlace, UnpackRequest, UnpackTarget, Unpacked, unpack as run_unpack};
 use crate::ops::write_file::WriteFileRequest;
 use crate::s3::client::ObjectRef;
 
@@ -199,7 +203,11 @@ fn failures(py: Python<'_>, failures: Vec<Failure>) -> PyResult<Vec<Told<'_>>> {
     Ok(failures.into_iter().map(told).collect())
 }
 
-const UNPACK: [&str; 19] = [
+const UNPACK: [&str; 23] = [
+    "checksum",
+    "types",
+    "text_type",
+    "bytes_type",
     "durable",
     "memory_limit",
     "prefix",
@@ -221,14 +229,21 @@ const UNPACK: [&str; 19] = [
     "workers",
 ];
 
-/// An archive to a directory.
+/// Where an archive is unpacked to, as Python names it: a path, or bucket and prefix.
+#[derive(FromPyObject)]
+pub enum Target {
+    Directory(Vec<u8>),
+    Keys(String, String),
+}
+
+/// An archive to a directory, or to the keys below a prefix.
 #[pyfunction]
 #[pyo3(signature = (client, archive, destination, options, progress=None))]
 pub fn unpack<'py>(
     py: Python<'py>,
     client: &Client,
     archive: Place,
-    destination: Vec<u8>,
+    destination: Target,
     options: Bound<'py, PyDict>,
     progress: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
@@ -242,19 +257,25 @@ pub fn unpack<'py>(
             UnpackPlace::Object(ObjectRef::new(&bucket, &key, version.as_deref()).map_err(raised)?)
         }
     };
-    let is_remote = matches!(place, UnpackPlace::Object(_));
+    let target = target(py, destination, &options)?;
+    let goes_out = matches!(target, UnpackTarget::Keys(_));
+    let is_remote = goes_out || matches!(place, UnpackPlace::Object(_));
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let workers = options.number("workers")?.unwrap_or(cores);
     if workers == 0 || workers > 1024 {
         return Err(raised(Error::config(format!("workers must be from 1 to 1024, not {workers}"))));
     }
-    // What one thread holds: the bytes it fetched, and one decoded frame.
-    let by_memory = options.count("memory_limit")?.map_or(usize::MAX, |limit| (limit / (24 * MIB)).max(1) as usize);
+    let limit = options.count("memory_limit")?;
+    let upload_memory = limit.map_or(128 * MIB, |limit| limit / 2);
+    // What one thread holds: the bytes it fetched, one decoded frame, and the part of an object that it fills.
+    let (own, each) = if goes_out { (upload_memory, 32 * MIB) } else { (0, 24 * MIB) };
+    let by_memory = limit.map_or(usize::MAX, |limit| (limit.saturating_sub(own) / each).max(1) as usize);
     let request = UnpackRequest {
         durable: options.get("durable")?.unwrap_or(false),
         place,
-        destination: convert::path(destination),
-        selection: selection(&options)?,
+        selection: Selection { as_keys: goes_out, ..selection(&options)? },
+        target,
+        upload_memory,
         tree: TreeOptions {
             preserve: options.get("preserve")?.unwrap_or(true),
             same_owner: options.get("same_owner")?.unwrap_or(false),
@@ -276,6 +297,26 @@ pub fn unpack<'py>(
     unpacked_dict(py, unpacked)
 }
 
+fn target(py: Python<'_>, destination: Target, options: &Options<'_>) -> PyResult<UnpackTarget> {
+    let (bucket, prefix) = match destination {
+        Target::Directory(path) => return Ok(UnpackTarget::Directory(convert::path(path))),
+        Target::Keys(bucket, prefix) => (bucket, prefix),
+    };
+    crate::uri::validate_bucket(&bucket).map_err(|error| to_python(py, error))?;
+    if !prefix.is_empty() {
+        // No key below it could be any better.
+        ObjectRef::new(&bucket, &prefix, None).map_err(|error| to_python(py, error))?;
+    }
+    let checksum = options.get::<String>("checksum")?.and_then(|name| Kind::from_name(&name));
+    let types = ContentTypes {
+        by_extension: Arc::new(options.get("types")?.unwrap_or_default()),
+        text: options.get("text_type")?.unwrap_or_default(),
+        bytes: options.get("bytes_type")?.unwrap_or_default(),
+    };
+    let no_clobber = !options.get("overwrite")?.unwrap_or(true);
+    Ok(UnpackTarget::Keys(Box::new(KeyOptions { bucket, prefix, checksum, types, no_clobber })))
+}
+
 fn selection(options: &Options<'_>) -> PyResult<Selection> {
     let filters = Filters::new(
         &options.get::<Vec<Vec<u8>>>("include")?.unwrap_or_default(),
@@ -289,6 +330,7 @@ fn selection(options: &Options<'_>) -> PyResult<Selection> {
         max_bytes: options.count("max_bytes")?,
         max_members: options.count("max_members")?,
         max_ratio: options.count("max_ratio")?.unwrap_or(MAX_RATIO),
+        as_keys: false,
     })
 }
 
@@ -298,7 +340,7 @@ pub(super) fn root(py: Python<'_>, options: &Options<'_>) -> PyResult<Option<[u8
     bytes.try_into().map(Some).map_err(wrong)
 }
 
-fn unpacked_dict(py: Python<'_>, Unpacked { report, root }: Unpacked) -> PyResult<Bound<'_, PyDict>> {
+fn unpacked_dict(py: Python<'_>, Unpacked { report, root, unconditional }: Unpacked) -> PyResult<Bound<'_, PyDict>> {
     let dict = PyDict::new(py);
     let counts = [
         ("entries", report.entries),
@@ -307,6 +349,7 @@ fn unpacked_dict(py: Python<'_>, Unpacked { report, root }: Unpacked) -> PyResul
         ("symlinks", report.symlinks),
         ("hard_links", report.hard_links),
         ("bytes", report.bytes),
+        ("unconditional", unconditional),
     ];
     for (name, count) in counts {
         dict.set_item(name, count)?;

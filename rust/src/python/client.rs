@@ -287,6 +287,7 @@ pub(super) fn put_request(py: Python<'_>, object: ObjectRef, options: &Options<'
         object,
         headers: options.get("headers")?.unwrap_or_default(),
         conditions,
+        unconditional: None,
         checksum,
         deadline: options.seconds("deadline")?,
         part_size: options.count("part_size")?,

@@ -21,6 +21,7 @@ fn request() -> PutRequest {
         object: object(KEY),
         headers: Vec::new(),
         conditions: Vec::new(),
+        unconditional: None,
         checksum: Some(Algorithm::Crc64Nvme.into()),
         part_size: Some(STREAM_PART),
         expected_size: None,

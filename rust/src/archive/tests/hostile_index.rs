@@ -234,7 +234,7 @@ fn more_than_a_thousand_bytes_for_each_one() {
     let unpack = |selection| {
         let options =
             unpack::UnpackOptions { tree: TreeOptions::new(), selection, allow_incomplete: false, threads: 1 };
-        unpack::unpack(&archive, &place.path().join("in"), &options, (&Stop::default(), &Default::default()))
+        unpack::unpack(&archive, place.path().join("in").as_path(), &options, (&Stop::default(), &Default::default()))
     };
     let limits = [
         Selection::default(),

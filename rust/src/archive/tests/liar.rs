@@ -214,6 +214,7 @@ pub fn attacked(liar: &Liar, name: &str, outcome: Outcome) -> std::result::Resul
             _ => {}
         }
     }
+    super::as_keys::attacked(&bytes, name, outcome)?;
     let place = tempfile::tempdir().unwrap();
     let unpacked = unpacked(&bytes, &place.path().join("in"));
     let outside = std::fs::read_dir(place.path()).unwrap().filter(|entry| entry.as_ref().unwrap().file_name() != "in");

@@ -69,7 +69,7 @@ pub fn finish(shared: &Shared, mut later: Later) -> Finished {
     for link in later.symlinks {
         match make_symlink(shared, &link) {
             Ok(Done::Written) => finished.symlinks += 1,
-            Ok(Done::Skipped) => finished.skipped.push(link.name),
+            Ok(_) => finished.skipped.push(link.name),
             Err(error) => finished.failures.push((link.name, error)),
         }
     }

@@ -32,6 +32,7 @@ pub struct Order {
     seen: HashMap<u64, Seen>,
     hasher: RandomState,
     limit: usize,
+    fits: fn(&[u8], Kind) -> std::result::Result<(), &'static str>,
 }
 
 impl Order {
@@ -39,9 +40,14 @@ impl Order {
         Self::limited(MAX_NAMES)
     }
 
+    /// For names that become keys.
+    pub fn of_keys() -> Self {
+        Self { fits: names::check_key, ..Self::new() }
+    }
+
     /// For so many names at most, with the directories that only names below them tell of.
     pub fn limited(limit: usize) -> Self {
-        Self { seen: HashMap::new(), hasher: RandomState::new(), limit }
+        Self { seen: HashMap::new(), hasher: RandomState::new(), limit, fits: names::check_entry }
     }
 
     /// How many names are kept.
@@ -70,7 +76,7 @@ impl Order {
     }
 
     fn check(&self, name: &[u8], kind: Kind) -> Result<(), &'static str> {
-        names::check_entry(name, kind)?;
+        (self.fits)(name, kind)?;
         let own = self.seen.get(&self.hash(names::bare(name)));
         match own {
             None => {}

@@ -120,6 +120,7 @@ async fn through(job: &Job, from: ObjectRef, target: &ObjectRef, condition: &Con
         object: target.clone(),
         headers: with_metadata(&job.how, &head),
         conditions: conditions(condition),
+        unconditional: None,
         checksum: job.how.checksum,
         part_size: job.how.part_size,
         expected_size: Some(head.identity.size),

@@ -146,14 +146,19 @@ impl Sender {
         let request = &shared.request;
         let permit = shared.engine.scheduler.acquire(shared.gate.enter().await, filled.buffers()).await;
         let digest = filled.digest;
-        let put = PutOnce {
+        let payload = filled.into_payload(&permit);
+        let put = || PutOnce {
             object: request.object.clone(),
-            payload: filled.into_payload(&permit),
+            payload: payload.clone(),
             checksum: digest,
             headers: request.headers.clone(),
             progress: Some(shared.progress.clone()),
         };
-        let stored = commit::put(&shared.engine.client, put, &request.conditions).await?;
+        let client = &shared.engine.client;
+        let stored = match commit::put(client, put(), &request.conditions).await {
+            Err(error) if request.lapses(&error) => commit::put(client, put(), &[]).await?,
+            outcome => outcome?,
+        };
         shared.progress.add_durable(size);
         let verified = verified(&shared.engine.client, digest, &stored, 1, false);
         Ok(self.report(Assembled { parts: 1, attempts: stored.attempts, resumed_bytes: 0, verified, stored }, size))
@@ -169,7 +174,11 @@ impl Sender {
         }
         let sent = std::mem::take(&mut self.sent);
         let Some(upload) = &self.upload else { return Err(Error::integrity("no part was sent")) };
-        let assembled = upload.complete(sent, size, &self.shared.request.conditions).await?;
+        let request = &self.shared.request;
+        let assembled = match upload.complete(sent.clone(), size, &request.conditions).await {
+            Err(error) if request.lapses(&error) => upload.complete(sent, size, &[]).await?,
+            outcome => outcome?,
+        };
         Ok(self.report(assembled, size))
     }
 
