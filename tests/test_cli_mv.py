@@ -28,6 +28,7 @@ from support.planted import (
     tree,
 )
 from support.servers import FakeS3
+from support.waiting import until
 
 if TYPE_CHECKING:
     import subprocess
@@ -536,6 +537,7 @@ class TestKill:
             files.update(FILES if moment == 0 else {})
             fake_s3.do("clear_log")
             fake_s3.switch(latency_ms=30)
+            others = fake_s3.do("connections")["connections"]
             process = fake.start("--numworkers", "2", "mv", *way)
             amid = 1 + moment % (self.MANY if way == UP else 2 * self.MANY)
             while process.poll() is None and len(fake_s3.log()) < amid:
@@ -545,6 +547,8 @@ class TestKill:
             process.communicate()
             fake_s3.switch(latency_ms=0)
             cut += process.returncode < 0
+            # Requests that were sent before the end are still carried out.
+            until(lambda others=others: fake_s3.do("connections")["connections"] <= others)
             source, destination = sides.source, sides.destination
             for name, content in files.items():
                 found = [side[name] for side in (source, destination) if name in side]

@@ -17,9 +17,10 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MIB = 1 << 20
@@ -385,13 +386,6 @@ def test_no_wait_outlasts_the_client(server: Server, action: dict[str, Any]) -> 
     # What was sent completely is done all the same; what was not is not.
     assert server.do("log")["records"][-1]["operation"] in ("GetObject", "PutObject")
     assert server.do("keys", bucket="b")["keys"] == ["k"]
-
-
-def until(condition: Callable[[], bool], patience: float = 10) -> None:
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def through(server: Server, endpoint: str) -> bytes:

@@ -225,13 +225,20 @@ async fn list_versions(engine: &Engine, keys: Keys, out: &mpsc::Sender<Vec<Found
         Ok(listing) => listing,
         Err(error) => return drop(out.send(vec![Found::Broken(error)]).await),
     };
+    // The next page is asked for by the last version of this one, which some stores look up: it may go only then.
+    let mut last = None;
     loop {
         let page = match listing.next_page().await {
             Ok(Some(page)) => page,
-            Ok(None) => return,
+            Ok(None) => {
+                if let Some(last) = last {
+                    let _ = out.send(vec![last]).await;
+                }
+                return;
+            }
             Err(error) => {
-                let error = error.with_object(&keys.bucket, "");
-                return drop(out.send(vec![Found::Broken(error)]).await);
+                let broken = Found::Broken(error.with_object(&keys.bucket, ""));
+                return drop(out.send(last.into_iter().chain([broken]).collect()).await);
             }
         };
         let found = page.entries.into_iter().filter_map(|listed| {
@@ -244,7 +251,8 @@ async fn list_versions(engine: &Engine, keys: Keys, out: &mpsc::Sender<Vec<Found
             };
             keys.found(object, listed.size, listed.last_modified)
         });
-        let found: Vec<Found> = found.collect();
+        let mut found: Vec<Found> = last.take().into_iter().chain(found).collect();
+        last = found.pop();
         if !found.is_empty() && out.send(found).await.is_err() {
             return;
         }
