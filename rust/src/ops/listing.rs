@@ -28,6 +28,8 @@ pub struct Spread {
     pub width: usize,
     /// Pages that a segment is cut to.
     pub length: u64,
+    /// Pages that may wait for their turn, which is what a listing takes of memory.
+    pub room: usize,
     /// Pages from which on it is cut at all.
     pub begin: u64,
     /// Pages that come faster than this are not worth it: the store is near, and its or our processor is the limit.
@@ -36,7 +38,7 @@ pub struct Spread {
 
 impl Default for Spread {
     fn default() -> Self {
-        Self { width: 8, length: 24, begin: 3, patience: Duration::from_millis(8) }
+        Self { width: 8, length: 24, room: 144, begin: 3, patience: Duration::from_millis(8) }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::support::*;
 
 /// Cuts early and often, however near the store is.
 fn eager(length: u64) -> Spread {
-    Spread { width: 6, length, begin: 1, patience: Duration::ZERO }
+    Spread { width: 6, length, room: 4 * length as usize, begin: 1, patience: Duration::ZERO }
 }
 
 fn below(prefix: &str) -> ListRequest {

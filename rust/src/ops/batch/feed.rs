@@ -27,8 +27,11 @@ use crate::transfer::temp_file::is_own_name;
 /// Pages that may wait, and entries of one that a walk makes.
 const PAGES: usize = 4;
 pub(super) const PAGE: usize = 1000;
-/// Requests at a time of one listing: half of what `ls` has, since entries that wait take ten times what lines do.
+/// Requests at a time of one listing, how many pages are cut off, and how many may wait: less than `ls` has, since an entry that
+/// waits takes about 450 bytes, ten times what its line does.
 const WIDTH: usize = 4;
+const LENGTH: u64 = 16;
+const ROOM: usize = 20;
 
 /// What a batch works on.
 #[derive(Debug, Clone)]
@@ -197,7 +200,7 @@ async fn list(engine: &Engine, keys: Keys, out: &mpsc::Sender<Vec<Found>>) {
         found.collect()
     };
     let name = request.bucket.clone();
-    let spread = Spread { width: WIDTH, ..Spread::default() };
+    let spread = Spread { width: WIDTH, length: LENGTH, room: ROOM, ..Spread::default() };
     let mut pages = match KeyPages::spread(engine, request, spread, selected) {
         Ok(pages) => pages,
         Err(error) => return drop(out.send(vec![Found::Broken(error)]).await),

@@ -143,7 +143,7 @@ impl<L, T> Segments<L, T> {
     pub fn idle(&mut self, in_flight: usize, width: usize) -> Option<(u64, L)> {
         let most = usize::try_from(self.spread.length).unwrap_or(usize::MAX);
         let waiting: usize = self.list.iter().skip(1).map(|segment| segment.ready.len()).sum();
-        let is_full = waiting + in_flight >= most * self.spread.width * 3 / 4;
+        let is_full = waiting + in_flight >= self.spread.room;
         for (at, segment) in self.list.iter_mut().enumerate() {
             let has_room = match at {
                 0 => segment.ready.len() < READY,
@@ -396,7 +396,7 @@ mod tests {
 
     /// Lists all of it, answers coming in an order that `dice` gives; `None` if it ends in an error.
     fn list(store: &Store, length: u64, mut dice: u64) -> Option<Told> {
-        let spread = Spread { width: 5, length, begin: 1, patience: Duration::ZERO };
+        let spread = Spread { width: 5, length, room: 4 * length as usize, begin: 1, patience: Duration::ZERO };
         let mut segments = Segments::<usize, ListPage>::new(0, "", None, spread, true);
         let mut told = Told { keys: Vec::new(), requests: 0, most_waiting: 0, cuts: 0 };
         let mut asked = Vec::new();
