@@ -164,7 +164,13 @@ _TRANSFER = (
     *_SIDES,
 )  # fmt: skip
 _FILES_FROM = (
-    Option("files-from", "names below SRC, one in each line; - is standard input", "FILE|-", convert=not_empty),
+    Option(
+        "files-from",
+        "names below SRC, one in each line; - is standard input; not with --include, --exclude or "
+        "options about versions",
+        "FILE|-",
+        convert=not_empty,
+    ),
     Option("null", "the names of --files-from end with NUL"),
 )
 CP = (
