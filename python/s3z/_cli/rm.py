@@ -49,7 +49,7 @@ def run(context: Context) -> None:
             context.fail(label, RefusedError("no object found", "not_found"), {"source": argument})
         elif source.words["kind"] == "named" and source.is_remote:
             named.append(source.words)
-        else:
+        elif not unfit or source.words["entries"]:
             _remove(context, source, argument)
     if named:
         entries = [entry for words in named for entry in words["entries"]]
