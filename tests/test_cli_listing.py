@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.data import MIB, write_pattern
+from support.planted import bound_by_modes, failed, plant
 from support.trees import fill, put_at, write_tree
 
 if TYPE_CHECKING:
@@ -152,6 +153,10 @@ class TestSelection:
         assert run("ls", "--recursive", "s3://b").stdout == run("ls", "s3://b/*").stdout
         assert run("du", "--recursive", "s3://b").stdout.startswith("36 bytes in 4 objects: ")
         assert run("du", "--recursive", "s3://b/sub/").stdout.startswith("24 bytes in 2 objects: ")
+
+    def test_recursive_of_a_prefix_with_a_wildcard(self, run: Command) -> None:
+        assert run("ls", "--recursive", "s3://b/s*/").stdout == run("ls", "s3://b/s*/*").stdout
+        assert run("du", "--recursive", "s3://b/s?b/").stdout.startswith("24 bytes in 2 objects: ")
 
     def test_exclude(self, run: Command) -> None:
         assert [line.split()[-1] for line in run("ls", "--exclude", "*.txt", "s3://b/*").lines] == ["b.bin"]
@@ -319,6 +324,11 @@ class TestGroups:
         ]  # fmt: skip
         assert {each["source"] for each in records} == {"s3://b/*"}
 
+    @pytest.mark.parametrize("argument", ["s3://empty", "s3://b/none", "s3://b/none*"])
+    def test_nothing_is_zero(self, run: Command, argument: str) -> None:
+        assert run("du", "-g", argument).stdout == f"0 bytes in 0 objects: {argument}\n"
+        assert run("--json", "du", "-g", argument).records == [{"source": argument, "count": 0, "size": 0}]
+
 
 class TestLocal:
     @pytest.fixture
@@ -347,6 +357,41 @@ class TestLocal:
         assert tree("du", "dir/").stdout == "10 bytes in 4 objects: dir/\n"
         assert tree("du", "dir/s*").stdout == "7 bytes in 2 objects: dir/s*\n"
         assert fake_s3.log() == []
+
+    @pytest.mark.parametrize("name", ["ls", "du"])
+    def test_files_have_no_versions(self, tree: Command, name: str) -> None:
+        outcome = tree(name, "--all-versions", "dir", status=2)
+        assert outcome.errors[0] == f'ERROR "{name}": files have no versions'
+        assert outcome.stdout == ""
+
+    @pytest.mark.parametrize("argument", ["deep/*/?", "deep/*/x", "deep/"])
+    def test_directory_that_cannot_be_read_hides_no_other(self, tree: Command, tmp_path: Path, argument: str) -> None:
+        plant(tmp_path / "deep", {"a/x": b"1", "m/x": b"22", "z/x": b"333"})
+        program = bound_by_modes()
+        (tmp_path / "deep/m").chmod(0o000)
+        try:
+            listed = tree("ls", "--show-fullpath", argument, status=1, program=program)
+            summed = tree("--json", "du", argument, status=1, program=program)
+            alone = tree("ls", "deep/m*/?", status=1, program=program)
+            file = tree("--json", "ls", "deep/m/x", status=1, program=program)
+        finally:
+            (tmp_path / "deep/m").chmod(0o755)
+        assert listed.lines == ["deep/a/x", "deep/z/x"]
+        assert [record["size"] for record in summed.records] == [4]
+        assert len(summed.error_records) == len(failed(listed)) == len(failed(alone)) == 1
+        for line in (*failed(listed), *failed(alone)):
+            assert line.startswith('ERROR "ls deep/m/')
+            assert "permission denied" in line
+        assert [record["error"]["kind"] for record in file.error_records] == ["local_io"]
+
+    def test_link_to_itself_hides_no_other(self, tree: Command, tmp_path: Path) -> None:
+        (tmp_path / "around").mkdir()
+        (tmp_path / "around/loop").symlink_to("loop")
+        (tmp_path / "around/x").write_text("x")
+        for argument in ("around", "around/*"):
+            outcome = tree("ls", "--show-fullpath", argument, status=1)
+            assert outcome.lines == ["around/x"]
+            assert [line.startswith('ERROR "ls around/loop"') for line in failed(outcome)] == [True]
 
     def test_names_that_are_not_utf8(self, tree: Command, tmp_path: Path) -> None:
         (tmp_path / "dir" / os.fsdecode(b"\xff")).write_text("x")

@@ -128,6 +128,8 @@ class TestRows:
             ("--recursive s3://b/p/ out/", {"p/a.txt": "out/a.txt", "p/sub/b.txt": "out/sub/b.txt"}),
             ("--recursive s3://b out", {key: f"out/{key}" for key in REMOTE}),
             ("--recursive s3://b/p/* out", {"p/a.txt": "out/a.txt", "p/sub/b.txt": "out/sub/b.txt"}),
+            ("--recursive s3://b/p*/ out", {"p/a.txt": "out/p/a.txt", "p/sub/b.txt": "out/p/sub/b.txt"}),
+            ("--recursive s3://b/p/s?b/ out", {"p/sub/b.txt": "out/sub/b.txt"}),
         ],
     )
     def test_download(
@@ -343,6 +345,23 @@ class TestLocalSources:
         lines = failed(run("cp", "up/*", f"s3://{other}/", status=1))
         assert sorted('"up/fifo"' in line for line in lines) == [False, True]
         assert all("is not a regular file" in line for line in lines)
+
+    @pytest.mark.parametrize("verb", ["cp", "mv", "sync", "verify"])
+    def test_what_s3z_left_itself_is_never_uploaded(
+        self, fake: Command, fake_s3: FakeS3, tmp_path: Path, verb: str
+    ) -> None:
+        left = tmp_path / f"d/.s3z-{'0' * 32}.part"
+        plant(tmp_path, {f"d/{left.name}": b"half", "run": f"cp d/{left.name} s3://c/\n".encode()})
+        try:
+            named = fake("--json", verb, f"d/{left.name}", "s3://c/", status=1)
+            matched = fake(verb, "d/.s3z-*", "s3://c/", status=1)
+            line = fake("--json", "run", "run", status=1)
+        finally:
+            left.unlink()
+        assert [record["error"]["kind"] for record in named.error_records] == ["refused"]
+        assert "no match found" in failed(matched)[0]
+        assert [record["error"]["kind"] for record in line.error_records] == ["refused"]
+        assert keys(fake_s3, "c") == set()
 
     def test_directory_and_file_that_cannot_be_read_fail_alone(
         self, run: Command, server: Server, other: str, tmp_path: Path

@@ -204,6 +204,14 @@ class TestMoves:
         head = server.boto3.head_object(Bucket=other, Key="1")
         assert (head["ContentType"], head["Metadata"], head["CacheControl"]) == ("x/y", {"k": "v"}, "c")
 
+    def test_version_of_many_is_refused(self, fake: Command, fake_s3: FakeS3) -> None:
+        fake_s3.put("b", "many/1", b"x")
+        for source in ("s3://b/many/", "s3://b"):
+            outcome = fake("mv", "--recursive", "--version-id", "v", source, "s3://c/q/", status=1)
+            assert "--version-id needs one object, not --recursive" in failed(outcome)[0]
+        assert "many/1" in keys(fake_s3, "b")
+        assert keys(fake_s3, "c") == set()
+
     def test_version_that_is_named_is_the_one_deleted(self, fake: Command, fake_s3: FakeS3, tmp_path: Path) -> None:
         fake_s3.boto3.put_bucket_versioning(Bucket="b", VersioningConfiguration={"Status": "Enabled"})
         first, second = (fake_s3.boto3.put_object(Bucket="b", Key="k", Body=b)["VersionId"] for b in (b"1", b"2"))

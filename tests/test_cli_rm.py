@@ -96,6 +96,8 @@ class TestObjects:
             ("--raw s3://b/st*r", {"st*r"}),
             ("--recursive s3://b/p/", {"p/a.txt", "p/b.bin", "p/sub/c.txt"}),
             ("--recursive s3://b", KEYS),
+            ("--recursive s3://b/p*/", {"p/a.txt", "p/b.bin", "p/sub/c.txt"}),
+            ("--recursive s3://b/?/s*/", {"p/sub/c.txt"}),
             ("--exclude *.txt s3://b/p/*", {"p/b.bin"}),
             ("--include *.txt s3://b/p/*", {"p/a.txt", "p/sub/c.txt"}),
             ("--include *.txt --exclude sub/* s3://b/p/*", {"p/a.txt"}),
@@ -138,6 +140,10 @@ class TestObjects:
             ("s3://b*/k", ""),
             ("--version-id x s3://b/k s3://b/k2", ""),
             ("--version-id x s3://b/*", ""),
+            ("--version-id x --recursive s3://b/p/", "--version-id needs one object, not --recursive"),
+            ("--version-id x --recursive s3://b", "--version-id needs one object, not --recursive"),
+            ("--all-versions dir/a.txt", ""),
+            ("--all-versions --recursive dir", ""),
             ("--version-id x dir/a.txt", ""),
             ("--version-id x --all-versions s3://b/k", ""),
         ],
@@ -372,6 +378,16 @@ class TestVersions:
         assert operations.index("DeleteObjects") < listings[2]
         assert {key for key, _ in history(fake_s3)} == {"k", "k2", "k/x", "p/a"}
 
+    def test_key_without_a_version_counts_as_removed(self, versions: Command, fake_s3: FakeS3) -> None:
+        before = history(fake_s3)
+        assert versions("rm", "--all-versions", "s3://v/none").stdout == "rm s3://v/none\n"
+        for flags, more in (([], {}), (["--dry-run"], {"dry_run": True})):
+            outcome = versions("--json", *flags, "rm", "--all-versions", "s3://v/none")
+            assert outcome.records[0] == {"operation": "rm", "success": True, "source": "s3://v/none", **more}
+            assert tally(outcome)["objects"]["deleted"] == 1
+        assert history(fake_s3) == before
+        assert versions("rm", "--all-versions", "s3://v/none*", status=1).stdout == ""
+
     def test_bucket_that_keeps_no_versions(self, fake: Command, fake_s3: FakeS3) -> None:
         fake("rm", "--all-versions", "s3://b/k")
         assert keys(fake_s3, "b") == KEYS - {"k"}
@@ -420,6 +436,32 @@ class TestLocal:
         assert argument in failed(outcome)[0]
         assert set(tree(tmp_path / "dir")) == {*FILES} - {"a.txt"}
 
+    def test_each_argument_has_its_own_error(self, fake: Command, tmp_path: Path) -> None:
+        arguments = ("dir/none", "dir/a.txt", "dir/x*")
+        outcome = fake("rm", *arguments, status=1)
+        assert failed(outcome) == [f'ERROR "rm {name}": no object found' for name in ("dir/none", "dir/x*")]
+        assert outcome.stdout == "rm dir/a.txt\n"
+        assert kinds(fake("--json", "rm", "dir/none", "dir/x*", status=1)) == dict.fromkeys(
+            ("dir/none", "dir/x*"), "not_found"
+        )
+
+    def test_name_that_cannot_be_looked_at_does_not_stop_the_others(self, fake: Command, tmp_path: Path) -> None:
+        program = bound_by_modes()
+        (tmp_path / "dir/sub").chmod(0o000)
+        try:
+            outcome = fake("--json", "rm", "dir/sub/c.txt", "dir/a.txt", "dir/b.bin", status=1, program=program)
+        finally:
+            (tmp_path / "dir/sub").chmod(0o755)
+        assert kinds(outcome) == {"dir/sub/c.txt": "local_io"}
+        assert tally(outcome)["objects"]["deleted"] == 2
+        assert set(tree(tmp_path / "dir")) == {*FILES} - {"a.txt", "b.bin"}
+
+    def test_name_that_is_too_long_does_not_stop_the_others(self, fake: Command, tmp_path: Path) -> None:
+        name = "n" * 300
+        outcome = fake("--json", "rm", name, f"{name}/x", f"{name}*", "dir/a.txt", status=1)
+        assert set(kinds(outcome)) == {name, f"{name}/x", f"{name}*"}
+        assert set(tree(tmp_path / "dir")) == {*FILES} - {"a.txt"}
+
     def test_names_of_any_bytes(self, fake: Command, tmp_path: Path) -> None:
         names = [b"\xff\xfe", b"new\nline", b"st*r", b"with space"]
         (tmp_path / "odd").mkdir()
@@ -434,6 +476,19 @@ class TestLocal:
         part.write_bytes(b"x")
         try:
             fake("rm", "dir/")
+            assert part.exists()
+        finally:
+            part.unlink(missing_ok=True)
+
+    def test_unfinished_downloads_that_are_named_are_left_alone(self, fake: Command, tmp_path: Path) -> None:
+        part = tmp_path / "dir/.s3z-0123456789abcdef0123456789abcdef.part"
+        part.write_bytes(b"x")
+        try:
+            for flags in ([], ["--dry-run"]):
+                outcome = fake("--json", *flags, "rm", f"dir/{part.name}", "dir/.s3z-*", status=1)
+                assert kinds(outcome) == {f"dir/{part.name}": "refused", "dir/.s3z-*": "not_found"}
+            listed = fake("--json", "rm", "--files-from", "-", "dir", input=part.name.encode(), status=1)
+            assert kinds(listed) == {f"dir/{part.name}": "refused"}
             assert part.exists()
         finally:
             part.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from s3z._cli._batch import drive
 from s3z._cli._failures import RefusedError
 from s3z._cli._many import Source
-from s3z._cli._names import Remote, as_directory, download_path, has_wildcard, understand, upload_key
+from s3z._cli._names import Remote, as_directory, download_path, has_wildcard, is_own_leftover, understand, upload_key
 from s3z._cli._options import COMMANDS, UsageError
 from s3z._cli.cp import check_options, transfer_words
 from s3z._exceptions import ConfigError, UnsafeKeyError
@@ -171,6 +171,8 @@ class Sorter:
                 name += source.key.rpartition("/")[2]
         else:
             if isinstance(target, str) or as_directory(source) or not stat.S_ISREG(os.stat(source).st_mode):
+                return None
+            if is_own_leftover(source):
                 return None
             place, path = None, os.fsencode(source)
             shown = source

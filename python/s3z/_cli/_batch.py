@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from s3z import _batching
+from s3z._cli._failures import RefusedError
 from s3z._cli._object import HEADERS
+from s3z._exceptions import NotFoundError
 from s3z._headers import ObjectOptions
 from s3z._log import warn
 from s3z._types import ProgressEvent
@@ -127,12 +129,22 @@ def _tell(context: Context, row: _batching.BatchRow) -> None:
     for label, reason in skips:
         context.printer.debug(os.fsdecode(label), _SKIPPED[reason])
     for label, source, destination, error, kind in failures:
-        names = {"source": os.fsdecode(source)} if source else None
-        if names and destination:
+        if not source:
+            # Of all that was selected, not of one name.
+            context.report(context.label, _of_all(context, error), context.names, kind)
+            continue
+        names = {"source": os.fsdecode(source)}
+        if destination:
             names["destination"] = os.fsdecode(destination)
-        command = os.fsdecode(label) if source else context.label
         line = context.numbers.get((source, destination or b"")) if context.numbers else None
-        context.report(command, error, names, kind, line)
+        context.report(os.fsdecode(label), error, names, kind, line)
+
+
+def _of_all(context: Context, error: BaseException) -> BaseException:
+    """`rm` has one message for what nothing matched, here and at the store."""
+    if context.command == "rm" and isinstance(error, NotFoundError) and error.code is None:
+        return RefusedError("no object found", "not_found")
+    return error
 
 
 def _count(context: Context, counts: dict[str, int]) -> None:

@@ -96,7 +96,8 @@ remove objects, or local files
 usage: s3z [global options] rm [options] ARG...
 
 Objects of one bucket, in batches of 1000, each with its own outcome; a missing key counts
-as removed. Local arguments: files are removed, directories and links stay.
+as removed. Local arguments: files are removed, directories stay, and links are neither
+removed nor gone through, not even those on the way to a file.
 
 examples:
   s3z rm s3://bucket/key

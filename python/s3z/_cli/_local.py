@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from s3z._cli._failures import RefusedError
 from s3z._cli._match import Excluder, matches, split_wildcard
-from s3z._cli._names import as_directory, has_wildcard
+from s3z._cli._names import as_directory, has_wildcard, is_own_leftover
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,15 +20,19 @@ if TYPE_CHECKING:
     Row = tuple[str, str, bool, int, str | None, float | None, str | None]
 
 
-def _own_leftover(name: str) -> bool:
-    return name.startswith(".s3z-") and name.endswith((".part", ".ledger"))
-
-
 def _children(directory: str) -> list[tuple[str, bool]]:
     """Names and whether they are directories, in the byte order in which directories sort as `name/`."""
     with os.scandir(directory or ".") as entries:
-        found = [(entry.name, entry.is_dir()) for entry in entries]
+        found = [(entry.name, _is_directory(entry)) for entry in entries]
     return sorted(found, key=lambda pair: os.fsencode(f"{pair[0]}/" if pair[1] else pair[0]))
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    """Of a link, what it leads to; one that leads nowhere is told by itself, later."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _walk(directory: str, report: Report, above: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
@@ -44,37 +49,63 @@ def _walk(directory: str, report: Report, above: tuple[tuple[int, int], ...] = (
     for name, is_directory in children:
         if is_directory:
             yield from _walk(f"{directory}{name}/", report, (*above, here))
-        elif not _own_leftover(name):
+        elif not is_own_leftover(name):
             yield f"{directory}{name}"
 
 
-def _matching(directory: str, pattern: str) -> Iterator[str]:
-    """Paths below `directory` that match, component by component; with a slash at the end if the pattern has one."""
+def _named(directory: str, name: str) -> list[tuple[str, bool]]:
+    """The same of one name; whether its directory can be listed does not matter."""
+    try:
+        mode = os.lstat(directory + name).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [(name, stat.S_ISDIR(mode) or os.path.isdir(directory + name))]
+
+
+def _matching(directory: str, pattern: str, report: Report) -> Iterator[str]:
+    """Paths below `directory` that match, component by component; with a slash at the end if the pattern has one.
+
+    A directory that cannot be read is reported, and the others are still looked into.
+    """
     if not pattern:
         yield directory
         return
     head, slash, tail = pattern.partition("/")
-    for name, is_directory in _children(directory):
-        if _own_leftover(name) or not matches(head, name):
+    tail = tail.lstrip("/")
+    try:
+        children = _children(directory) if has_wildcard(head) else _named(directory, head)
+    except OSError as error:
+        report(directory, error)
+        return
+    for name, is_directory in children:
+        if is_own_leftover(name) or not matches(head, name):
             continue
         if not slash:
             yield directory + name
         elif is_directory:
-            yield from _matching(f"{directory}{name}/", tail)
+            yield from _matching(f"{directory}{name}/", tail, report)
 
 
-def _chosen(argument: str, parent: str) -> Iterator[str]:
+def _chosen(argument: str, parent: str, report: Report) -> Iterator[str]:
     if not has_wildcard(argument):
-        if not os.path.lexists(argument):
-            raise RefusedError(f'given object "{argument}" not found', "not_found")
+        try:
+            os.lstat(argument)
+        except (FileNotFoundError, NotADirectoryError):
+            raise RefusedError(f'given object "{argument}" not found', "not_found") from None
         yield argument
         return
-    found = False
+    told = False
+
+    def failed(name: str, error: OSError) -> None:
+        nonlocal told
+        told = True
+        report(name, error)
+
     if not parent or os.path.isdir(parent):
-        for path in _matching(parent, argument[len(parent) :]):
-            found = True
+        for path in _matching(parent, argument[len(parent) :], failed):
+            told = True
             yield path
-    if not found:
+    if not told:
         raise RefusedError(f'no match found for "{argument}"', "not_found")
 
 
@@ -93,7 +124,7 @@ def rows(argument: str, exclude: list[str] | None, report: Report) -> Iterator[R
         argument += "/"
     prefix, parent = split_wildcard(argument)
     excluder = Excluder(exclude, prefix)
-    for path in _chosen(argument, parent):
+    for path in _chosen(argument, parent, report):
         is_directory = os.path.isdir(path)
         for file in _walk(path if path.endswith("/") else f"{path}/", report) if is_directory else [path]:
             if excluder.excludes(file):

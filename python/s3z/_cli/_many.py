@@ -1,7 +1,7 @@
 """What the arguments of `cp`, `mv`, `sync`, `verify` and `rm` select, and where that goes, in the words of the core."""
 
 # names are bytes here, and pathlib would cost start-up time
-# ruff: noqa: PTH112, PTH114, PTH116
+# ruff: noqa: PTH114, PTH116
 from __future__ import annotations
 
 import os
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from s3z import _apart
 from s3z._cli._failures import RefusedError
 from s3z._cli._match import matches, split_wildcard
-from s3z._cli._names import Remote, as_directory, download_path, has_wildcard, understand
+from s3z._cli._names import Remote, as_directory, download_path, has_wildcard, is_own_leftover, understand
 
 if TYPE_CHECKING:
     from s3z._cli._context import Context
@@ -100,7 +100,14 @@ def _remote(context: Context, target: Remote, *, to_files: bool) -> Source:
     options = context.options
     raw = bool(options.raw)
     wild = not raw and has_wildcard(target.key)
-    if getattr(options, "recursive", None) and not wild:
+    version = getattr(options, "version_id", None)
+    recursive = bool(getattr(options, "recursive", None))
+    if version is not None and (wild or recursive):
+        raise RefusedError(f"--version-id needs one object, not {'a wildcard' if wild else '--recursive'}")
+    if recursive and wild and target.is_container:
+        # A prefix with a wildcard in it, as if `*` were appended.
+        return Source(keys(context, Remote(target.bucket, f"{target.key}*"), markers=to_files), target, is_many=True)
+    if recursive and not wild:
         if not target.is_container:
             raise RefusedError(
                 "--recursive needs a bucket or a prefix", hint=f'"{target.uri}/" is the prefix of that name'
@@ -110,8 +117,6 @@ def _remote(context: Context, target: Remote, *, to_files: bool) -> Source:
         words |= {"prefix": prefix, "strip": len(prefix.encode()), "filter_prefix": prefix.encode()}
         return Source(words, target, is_many=True)
     if wild:
-        if getattr(options, "version_id", None) is not None:
-            raise RefusedError("--version-id needs one object, not a wildcard")
         return Source(keys(context, target, markers=to_files), target, is_many=True)
     if target.is_container and not (raw and target.key):
         hint = f'add * or --recursive: "{target.uri.rstrip("/")}/*"'
@@ -120,7 +125,6 @@ def _remote(context: Context, target: Remote, *, to_files: bool) -> Source:
         return Source(None, target, is_many=False)
     end = target.key.rstrip("/")
     base = target.key[end.rfind("/") + 1 :]
-    version = getattr(options, "version_id", None)
     entry = (base.encode(), (target.bucket, target.key, version), None)
     return Source({"kind": "named", "entries": [entry]}, target, is_many=False)
 
@@ -135,6 +139,8 @@ def _local(context: Context, path: str, *, stats: bool) -> Source:
     words: dict[str, Any] = {"follow": follows(context), "stats": stats, **_filters(context)}
     if not raw and has_wildcard(path):
         return Source({"kind": "matches", "pattern": os.fsencode(path), **words}, path, is_many=True)
+    if not follows(context) and not as_directory(path) and os.path.islink(path):
+        return _link(context, path, words)
     mode = _mode(path)
     if stat.S_ISDIR(mode):
         base = "" if as_directory(path) else path.rpartition("/")[2] + "/"
@@ -142,14 +148,36 @@ def _local(context: Context, path: str, *, stats: bool) -> Source:
             {"kind": "tree", "root": os.fsencode(path), "name_prefix": os.fsencode(base), **words}, path, is_many=True
         )
     if as_directory(path) or not stat.S_ISREG(mode):
-        raise RefusedError(f'object "{path}" is not a regular file', "not_regular_file")
+        raise not_regular(path)
+    if is_own_leftover(path):
+        raise leftover(path)
     if _leaves_out(context, path):
         return Source(None, path, is_many=False)
     name = path.rpartition("/")[2]
-    if not follows(context) and os.path.islink(path):
-        # As a wildcard would find it: told as skipped.
-        return Source({"kind": "matches", "pattern": os.fsencode(path), **words}, path, is_many=False)
     return Source({"kind": "named", "entries": [(os.fsencode(name), None, os.fsencode(path))]}, path, is_many=False)
+
+
+def _link(context: Context, path: str, words: dict[str, Any]) -> Source:
+    """A link, whatever it leads to, where links are not followed: told as skipped, as a wildcard would find it."""
+    if _leaves_out(context, path):
+        return Source(None, path, is_many=False)
+    if has_wildcard(path):
+        # With --raw; in the core's words it would stand for other names, too.
+        raise RefusedError(f'object "{path}" is a symbolic link', "not_regular_file")
+    return Source({"kind": "matches", "pattern": os.fsencode(path), **words}, path, is_many=False)
+
+
+def not_regular(path: str) -> RefusedError:
+    """Neither a file nor a directory."""
+    return RefusedError(f'object "{path}" is not a regular file', "not_regular_file")
+
+
+def leftover(path: str) -> RefusedError:
+    """What s3z itself left of a transfer; that is never an object."""
+    directory = path.rpartition("/")[0] or "."
+    return RefusedError(
+        f'"{path}" is what s3z left of an unfinished transfer', hint=f'`s3z uploads ls "{directory}"` lists such files'
+    )
 
 
 def _mode(path: str) -> int:
@@ -212,58 +240,3 @@ def check_apart(context: Context, source: Source, target: Remote | str) -> None:
     why = _apart.objection(selected, target.bucket, target.key.encode(), syncs=syncs, deletes=deletes)
     if why is not None:
         raise RefusedError(f'target "{target.uri}" {why}', hint="leave it out by --exclude, or name another place")
-
-
-def names_of(path: str, *, null: bool) -> list[str]:
-    """The names of `--files-from`, as they are.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    if path == "-":
-        with open(0, "rb", closefd=False) as stdin:
-            data = stdin.read()
-    else:
-        with open(path, "rb") as file:  # noqa: PTH123
-            data = file.read()
-    rows = data.split(b"\0" if null else b"\n")
-    return [os.fsdecode(row) for row in rows if row]
-
-
-def bad_name(name: str) -> str | None:
-    """Why a name of `--files-from` cannot be taken, None if it can."""
-    if name.startswith("/"):
-        return "it begins with a slash"
-    if ".." in name.split("/"):
-        return "it holds .."
-    return None
-
-
-def from_files(context: Context, argument: str) -> tuple[Source, list[tuple[str, str]]]:
-    """The names of `--files-from` below SRC, and those that cannot be taken with the reason.
-
-    Raises:
-        RefusedError: SRC is no directory, bucket or prefix.
-    """
-    options, target = context.options, understand(argument)
-    if isinstance(target, Remote):
-        if not target.is_container:
-            raise RefusedError("--files-from needs a directory, a bucket or a prefix as source")
-    elif not os.path.isdir(target):
-        raise RefusedError(f'given object "{target}" not found', "not_found")
-    good: list[tuple[bytes, tuple[str, str, None] | None, bytes | None]] = []
-    bad: list[tuple[str, str]] = []
-    for name in names_of(options.files_from, null=bool(options.null)):
-        why = bad_name(name)
-        if why is not None:
-            bad.append((name, why))
-        elif isinstance(target, Remote):
-            try:
-                name.encode()
-            except UnicodeEncodeError:
-                bad.append((name, "a name that is not UTF-8 cannot be a key"))
-                continue
-            good.append((name.encode(), (target.bucket, target.key + name, None), None))
-        else:
-            good.append((os.fsencode(name), None, os.fsencode(os.path.join(target, name))))  # noqa: PTH118
-    return Source({"kind": "named", "entries": good}, target, is_many=True), bad

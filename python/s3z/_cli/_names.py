@@ -71,6 +71,12 @@ def as_directory(path: str) -> bool:
     return path.endswith("/") or path.rpartition("/")[2] in (".", "..")
 
 
+def is_own_leftover(path: str) -> bool:
+    """Whether a file is called as those that s3z itself leaves of unfinished transfers."""
+    name = path.rpartition("/")[2]
+    return name.startswith(".s3z-") and name.endswith((".part", ".ledger"))
+
+
 def upload_key(source: str, destination: Remote) -> str:
     """The key for one file: exactly that of the destination, or its base name below a bucket or prefix.
 

@@ -127,7 +127,7 @@ _EXCLUDE = Option(
 )
 _RECURSIVE = Option("recursive", "a bucket or prefix: everything below it, as if * were added")
 _VERSION = Option("version-id", "the version that is meant", "ID", convert=not_empty)
-_NO_FOLLOW = Option("no-follow-symlinks", "skip symbolic links")
+_NO_FOLLOW = Option("no-follow-symlinks", "skip symbolic links, one that is named as SRC, too")
 _SIDES = tuple(
     Option(f"{side}-{name}", f"{text} of the {side} only", value, convert=convert)
     for side in ("source", "destination")
@@ -164,7 +164,12 @@ _TRANSFER = (
     *_SIDES,
 )  # fmt: skip
 _FILES_FROM = (
-    Option("files-from", "names below SRC, one in each line; - is standard input", "FILE|-", convert=not_empty),
+    Option(
+        "files-from",
+        "names below SRC, one in each line, or - for stdin; not with --include, --exclude",
+        "FILE|-",
+        convert=not_empty,
+    ),
     Option("null", "the names of --files-from end with NUL"),
 )
 CP = (

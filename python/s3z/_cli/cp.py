@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from s3z._cli import pipe
 from s3z._cli._batch import drive, object_words
 from s3z._cli._failures import RefusedError
-from s3z._cli._many import Source, check_apart, from_files, goal, understand_source, understand_target
+from s3z._cli._files_from import Unfit, from_files, tell
+from s3z._cli._files_from import check_options as check_files_from
+from s3z._cli._many import Source, check_apart, goal, understand_source, understand_target
 from s3z._cli._names import Remote
 from s3z._cli._object import HEADERS
 from s3z._cli._options import UsageError
@@ -32,19 +34,17 @@ def run(context: Context) -> None:
         _standard_streams(context, first)
         return
     target = understand_target(context, second)
-    bad: list[tuple[str, str]] = []
+    unfit: list[Unfit] = []
+    check_files_from(context)
     if context.options.files_from is not None:
-        source, bad = from_files(context, first)
+        source, unfit = from_files(context, first)
     else:
-        if context.options.null:
-            raise UsageError('option "--null" needs --files-from', context.command)
         source = understand_source(context, first, to_files=isinstance(target, str))
     check_options(context, source, target)
     place = goal(source, target, second)
     check_apart(context, source, target)
     _name(context, source, place)
-    for name, why in bad:
-        context.fail(f"{context.command} {name}", RefusedError(f'"{name}": {why}', "unsafe_key"), {"source": name})
+    tell(context, unfit)
     if source.words is None:
         raise RefusedError("no object found", "not_found")
     request = {**transfer_words(context, source), "operation": context.command, "goal": place}

@@ -36,8 +36,8 @@ def run(context: Context) -> None:
         row[0] += count
         row[1] += size
     name = argument
-    if not options.group:
-        sums.setdefault("", [0, 0])
+    if not sums:
+        sums[""] = [0, 0]
     for storage_class, (count, size) in sorted(sums.items()):
         _tell(context, name, storage_class, count, size)
 
@@ -70,7 +70,7 @@ def _local(context: Context, target: str) -> Iterator[tuple[str, int, int]]:
 def _remote(context: Context, target: Remote) -> list[tuple[str, int, int]]:
     options = context.options
     if options.version_id is not None:
-        if target.is_container or has_wildcard(target.key):
+        if target.is_container or has_wildcard(target.key) or options.recursive:
             raise RefusedError("--version-id needs one object")
         found = context.client().head(target.uri, version_id=options.version_id)
         return [(found.storage_class or "STANDARD", 1, found.size)]

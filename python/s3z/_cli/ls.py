@@ -29,6 +29,7 @@ def run(context: Context) -> None:
 
     Raises:
         RefusedError: nothing was found, or the argument is none.
+        UsageError: an option says nothing about files.
     """
     if not context.arguments:
         _buckets(context)
@@ -36,7 +37,10 @@ def run(context: Context) -> None:
     target = understand(context.arguments[0])
     if isinstance(target, str):
         from s3z._cli._local import rows as local_rows
+        from s3z._cli._options import UsageError
 
+        if context.options.all_versions:
+            raise UsageError("files have no versions", "ls")
         found = _show(
             context, local_rows(target, context.options.exclude, lambda name, error: context.fail(f"ls {name}", error))
         )
@@ -76,7 +80,7 @@ def request(context: Context, target: Remote) -> LookRequest:
         RefusedError: `--recursive` of an object.
     """
     options, wild = context.options, has_wildcard(target.key)
-    if options.recursive and not wild:
+    if options.recursive and (target.is_container or not wild):
         if not target.is_container:
             hint = f'"{target.uri}/" is the prefix of that name'
             raise RefusedError("--recursive needs a bucket or a prefix", hint=hint)

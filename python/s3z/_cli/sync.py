@@ -163,7 +163,7 @@ def _one(context: Context, source: Source, place: tuple[str, bytes, bytes, bool]
         "exit_on_error": bool(context.options.exit_on_error),
     }
     counts = drive(context, request, context.client("source"), context.client("destination"))
-    if not counts["found"] and not context.tally.failed:
+    if not counts["found"] and not counts["skipped"] and not context.tally.failed:
         if isinstance(source.target, Remote):
             raise RefusedError(f'given object "{source.target.uri}" not found', "not_found")
         raise RefusedError("no object found", "not_found")
@@ -181,4 +181,7 @@ def listed(source: Source, relative: bytes) -> dict[str, Any]:
             "exact": True,
             "strip": strip,
         }
+    if source.words is not None and source.words["kind"] == "matches":
+        # A link that is skipped.
+        return source.words
     return {"kind": "tree", "root": os.fsencode(source.target), "file_name": relative, "stats": True, "follow": True}

@@ -154,10 +154,10 @@ pub(super) fn matches(
     let prefix = Pattern::new(pattern).literal_prefix().to_vec();
     let mut found = false;
     for matched in expand(pattern, follows) {
-        found = true;
         let matched = match matched {
             Ok(matched) => matched,
             Err(error) => {
+                found = true;
                 let path = error.path().map(std::path::Path::to_owned).unwrap_or_default();
                 if !out.push(failed(path, error, None)) {
                     return;
@@ -167,6 +167,11 @@ pub(super) fn matches(
         };
         let path = matched.path.as_os_str().as_bytes().to_vec();
         let mut name = matched.relative().to_vec();
+        // What s3z itself left is as good as not there.
+        if !matched.is_directory && is_own(&name) {
+            continue;
+        }
+        found = true;
         if matched.is_link {
             if !out.push(Found::Skipped(Place::File(matched.path), "symlink")) {
                 return;
@@ -208,7 +213,7 @@ fn one(
     (follows, stats): (bool, bool),
     out: &mut Pages,
 ) -> bool {
-    if is_own(&relative) || (!filters.is_empty() && !filters.keeps(filtered_name(prefix, &path))) {
+    if !filters.is_empty() && !filters.keeps(filtered_name(prefix, &path)) {
         return true;
     }
     let path = PathBuf::from(OsStr::from_bytes(&path));
