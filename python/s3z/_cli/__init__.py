@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from s3z._cli._options import COMPLETE, UsageError
@@ -166,7 +167,7 @@ def _command(parsed: Parsed) -> int:
     try:
         _runner(parsed.command)(context)
     except StdoutClosedError:
-        return _exit.OK
+        return _exit.FAILED if context.printer.failed or context.tally.failed else _exit.OK
     except UsageError as error:
         return _usage(error, as_json=bool(parsed.options.json))
     except _exit.Interrupted as error:
@@ -187,8 +188,6 @@ def _finish(context: Context, number: int) -> int:
     from s3z._cli._printer import StdoutClosedError
 
     status = 128 + number if number else _exit.FAILED if context.tally.failed or context.differs else _exit.OK
-    try:
+    with contextlib.suppress(StdoutClosedError):
         context.finish(status, interrupted=bool(number))
-    except StdoutClosedError:
-        return status
     return _exit.FAILED if context.printer.failed and not number else status

@@ -12,6 +12,7 @@ from s3z import _apart
 from s3z._cli._failures import RefusedError
 from s3z._cli._match import matches, split_wildcard
 from s3z._cli._names import Remote, as_directory, download_path, has_wildcard, understand
+from s3z._cli._standard import stdin
 
 if TYPE_CHECKING:
     from s3z._cli._context import Context
@@ -221,8 +222,8 @@ def names_of(path: str, *, null: bool) -> list[str]:
         OSError: the file cannot be read.
     """
     if path == "-":
-        with open(0, "rb", closefd=False) as stdin:
-            data = stdin.read()
+        with stdin() as file:
+            data = file.readall()
     else:
         with open(path, "rb") as file:  # noqa: PTH123
             data = file.read()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import os
 from typing import TYPE_CHECKING, Any
 
 from s3z._cli._failures import RefusedError
 from s3z._cli._names import Remote, has_wildcard, understand
 from s3z._cli._object import dry
+from s3z._cli._standard import stdin
 from s3z._exceptions import BatchError, NotFoundError
 
 if TYPE_CHECKING:
+    import io
+
     from s3z._archive_types import UnpackReport
     from s3z._cli._context import Context
 
@@ -126,7 +128,7 @@ def _unpack(context: Context, archive: str, prefix: str, destination: str) -> Un
         )
 
     if archive == "-":
-        return call(io.FileIO(0, "rb", closefd=False))
+        return call(stdin())
     return named(archive, lambda: call(archive))  # type: ignore[no-any-return]
 
 
