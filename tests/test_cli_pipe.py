@@ -157,6 +157,8 @@ def test_closed_input_of_a_command_that_reads_none(fake_s3: FakeS3, run: Command
 
 def test_no_clobber_and_dry_run(fake_s3: FakeS3, run: Command) -> None:
     run("--dry-run", "pipe", "s3://b/k", input=b"new")
+    record = run("--dry-run", "--json", "pipe", "s3://b/k", input=b"new").records[0]
+    assert record["object"] == {"key": "s3://b/k", "type": "file"}
     assert fake_s3.do("keys", bucket="b")["keys"] == []
     run("pipe", "-n", "s3://b/k", input=b"new")
     assert run("pipe", "-n", "s3://b/k", input=b"newer").lines == []

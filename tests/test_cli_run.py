@@ -153,6 +153,15 @@ class TestBadLines:
         assert numbers(outcome) == [4], outcome.stderr
         assert sorted(outcome.lines) == ["cp dir/a.txt s3://c/one", "cp dir/a.txt s3://c/two"]
 
+    @pytest.mark.parametrize(
+        ("bad", "message"), [("cp 'x", "no closing quotation"), ("cp x\\", "no escaped character")]
+    )
+    def test_quoting_to_the_letter(self, run: Command, bad: str, message: str) -> None:
+        shown = bad.replace("\\", "\\\\")
+        assert run("run", input=bad.encode(), status=1).errors == [f'ERROR "{shown}": line 1: {message}']
+        (error, *_) = run("--json", "run", input=bad.encode(), status=1).error_records
+        assert error["error"]["kind"] == "usage"
+
     def test_error_to_the_letter(self, run: Command) -> None:
         outcome = lines(run, "", "cp s3://b/x x", status=1)
         assert outcome.errors[0] == 'ERROR "cp s3://b/x x": line 2: given object "s3://b/x" not found'
@@ -250,6 +259,29 @@ class TestTogether:
             stdout = stdout.replace(payload, b"")
         assert all(re.fullmatch(rb"cp dir/a\.txt s3://c/\d+", line) for line in stdout.splitlines())
         assert len(keys(fake_s3, "c")) == 100
+
+    @pytest.mark.parametrize("flags", [(), ("--json",)])
+    @pytest.mark.parametrize(("payload", "between"), [(b"no newline", b"\n"), (b"newline\n", b""), (b"", b"")])
+    def test_what_follows_payload_begins_a_line(
+        self, run: Command, fake_s3: FakeS3, tmp_path: Path, payload: bytes, between: bytes, flags: tuple[str, ...]
+    ) -> None:
+        fake_s3.put("b", "payload", payload)
+        (tmp_path / "commands").write_text("cat s3://b/payload\ncat s3://b/payload\nls s3://b/p/a.txt\n")
+        line = [*flags, "--numworkers", "1", "run", "commands"]
+        with ended(run.start(*line)) as process:
+            stdout, stderr = process.communicate(timeout=60)
+        assert (process.returncode, stderr) == (0, b"")
+        assert stdout.startswith(payload * 2 + between)
+        rest = stdout.removeprefix(payload * 2 + between)
+        assert rest.startswith(b'{"key":"s3://b/p/a.txt"' if flags else b"20")
+        assert b"\n\n" not in rest
+
+    def test_payload_that_breaks_off_ends_its_line(self, run: Command, fake_s3: FakeS3, tmp_path: Path) -> None:
+        fake_s3.put("b", "payload", b"no newline")
+        (tmp_path / "commands").write_text("cat s3://b/payload s3://b/none\nls s3://b/p/a.txt\n")
+        outcome = run("--json", "--numworkers", "1", "run", "commands", status=1)
+        assert outcome.lines[0] == "no newline"
+        assert json.loads(outcome.lines[1])["key"] == "s3://b/p/a.txt"
 
     def test_failing_cat_among_them(self, run: Command, fake_s3: FakeS3) -> None:
         outcome = lines(run, "cat s3://b/p/a.txt", "cat s3://b/none", "cat s3://b/p/sub/b.txt", status=1)

@@ -156,7 +156,7 @@ def _command(parsed: Parsed) -> int:
     from s3z._cli._printer import Printer, StdoutClosedError
     from s3z._exceptions import ConfigError
 
-    _exit.install()
+    _exit.install(as_json=bool(parsed.options.json))
     raise_descriptor_limit()
     try:
         context = Context(parsed)
@@ -187,7 +187,8 @@ def _finish(context: Context, number: int) -> int:
     from s3z._cli import _exit
     from s3z._cli._printer import StdoutClosedError
 
-    status = 128 + number if number else _exit.FAILED if context.tally.failed or context.differs else _exit.OK
+    tally = context.tally
+    status = 128 + number if number else _exit.FAILED if tally.failed or tally.differences else _exit.OK
     with contextlib.suppress(StdoutClosedError):
         context.finish(status, interrupted=bool(number))
     return _exit.FAILED if context.printer.failed and not number else status

@@ -131,6 +131,8 @@ def _tell(context: Context, row: _batching.BatchRow) -> None:
         if names and destination:
             names["destination"] = os.fsdecode(destination)
         command = os.fsdecode(label) if source else context.label
+        if source and context.command != "rm" and label.startswith(b"rm "):
+            context.tally.undeleted += 1
         line = context.numbers.get((source, destination or b"")) if context.numbers else None
         context.report(command, error, names, kind, line)
 

@@ -139,6 +139,12 @@ def _record(entry: ArchiveEntry) -> dict[str, Any]:
 
 
 def _cat(context: Context, archive: Archive, names: list[str]) -> None:
+    # In a file of commands others write there, too.
+    with context.printer.lock:
+        _cat_alone(context, archive, names)
+
+
+def _cat_alone(context: Context, archive: Archive, names: list[str]) -> None:
     options = context.options
     waiting: list[bytes] = []
     size = 0
@@ -215,6 +221,8 @@ def _span(text: str | None, entry: ArchiveEntry) -> tuple[int, int]:
 def _write(context: Context, memory: Any) -> None:
     with memoryview(memory) as view:
         context.tally.transferred += len(view)
+        if len(view):
+            context.printer.in_line = view[-1] != ord("\n")
         at = 0
         while at < len(view):
             try:
@@ -258,7 +266,9 @@ def _index(context: Context, archive: Archive, _: list[str]) -> None:
         if context.printer.terminal:
             raise RefusedError("the index is not for a terminal", hint="-o FILE writes it to a file")
         check_stdout()
-        _write(context, archive.index().ipc())
+        index = archive.index().ipc()
+        with context.printer.lock:
+            _write(context, index)
         return
     with context.client().open(output, "wb") as file:
         file.write(memoryview(archive.index().ipc()))

@@ -121,10 +121,13 @@ def _write(context: Context, batch: list[tuple[str, str]], words: Any) -> None:
             context.printer.debug(f"cat s3://{bucket}/{key}", "dry run")
         return
     progress = context.display.show if context.display.active else None
-    try:
-        with context.printer.lock:
-            done, written = cat(context.client()._native(), batch, words, STDOUT, progress)
-    except BrokenPipeError:
-        raise StdoutClosedError from None
+    with context.printer.lock:
+        done, written, ends_line, error = cat(context.client()._native(), batch, words, STDOUT, progress)
+        if written:
+            context.printer.in_line = not ends_line
     context.tally.done += done
     context.tally.transferred += written
+    if isinstance(error, BrokenPipeError):
+        raise StdoutClosedError
+    if error is not None:
+        raise error

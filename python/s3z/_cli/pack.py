@@ -58,7 +58,7 @@ def run(context: Context) -> None:
         skip(context, label, names)
         return
     if context.dry_run:
-        dry(context, label, names, None)
+        dry(context, label, names, None, name)
         return
     try:
         report = _pack(context, source, target)

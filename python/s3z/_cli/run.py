@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from s3z._cli._alike import Group, Sorter
+from s3z._cli._failures import RefusedError
 from s3z._cli._options import COMMANDS, GLOBAL, UsageError
 from s3z._cli._parser import normalise, parse
 from s3z._cli._progress import Whole
@@ -206,15 +207,20 @@ class _Crew:
         context = self._context
         try:
             parsed = understood(shlex.split(text))
-        except (UsageError, ValueError) as error:
-            label = error.command if isinstance(error, UsageError) else text
-            with context.lock:
-                context.tally.failed += 1
-                context.report(label, error, None, "usage", number)
+        except UsageError as error:
+            self._bad(number, error.command, error)
+            return
+        except ValueError as error:  # a quotation that does not end; the words are Python's
+            self._bad(number, text, RefusedError(str(error)[:1].lower() + str(error)[1:]))
             return
         own = context.of_line(parsed, number, workers)
         own.display = self._progress.part(sized=True)
         self._carry_out(own, lambda: _runner(parsed.command)(own))
+
+    def _bad(self, number: int, label: str, error: Exception) -> None:
+        with self._context.lock:
+            self._context.tally.failed += 1
+            self._context.report(label, error, None, "usage", number)
 
     def _carry_out(self, own: Context, work: Callable[[], None]) -> None:
         """Do what lines say, and tell how it ended."""
