@@ -267,7 +267,7 @@ class TestErrors:
             (["s3://src/typo/*", "dir/"], "no object found"),
             (["s3://src/typo/*", "s3://dst/q/"], "no object found"),
             (["--recursive", "s3://src/typo/", "s3://dst/q/"], "no object found"),
-            (["--include", "none", "s3://src/*", "s3://dst/q/"], "no object found"),
+            (["--include=none", "s3://src/*", "s3://dst/q/"], "no object found"),
             (["s3://src/typo", "dir"], 'given object "s3://src/typo" not found'),
             (["s3://src/typo", "dir/"], 'given object "s3://src/typo" not found'),
             (["s3://src/typo", "s3://dst/q/"], 'given object "s3://src/typo" not found'),

@@ -188,8 +188,9 @@ class TestDeleteSafety:
         monkeypatch.setenv("HOME", "")
         with pytest.raises(s3z.ConfigError, match="is the home directory: nothing is deleted there"):
             fake_client.sync(place, tmp_path / "in", delete=True, force=True)
+        (tmp_path / "out").mkdir()
         monkeypatch.chdir(tmp_path / "out")
-        fake_client.sync(place, ".", delete=True)
+        assert fake_client.sync(place, ".", delete=True, dry_run=True).deleted == 0
 
     @pytest.mark.usefixtures("unharmed")
     def test_arguments_are_named(self, fake_client: s3z.Client, place: str, tmp_path: Path) -> None:
