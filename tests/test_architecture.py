@@ -122,7 +122,7 @@ PYTHON_MAY = {
     # The command stands on the client; what its output is made of it shares with the library.
     "_cli": {
         "_archive", "_archive_types", "_batching", "_cli", "_client", "_config", "_describing", "_headers", "_line",
-        "_apart", "_packing", "_paths", "_sides", "_streams", "_types",
+        "_apart", "_packing", "_parts", "_paths", "_sides", "_streams", "_types",
     } | _BASE,
 }  # fmt: skip
 #: packages outside the standard library → the modules that may import them, and only inside functions

@@ -199,6 +199,14 @@ class TestSecrets:
         assert values["secret_access_key"] == f"****{SECRET[-4:]}"
         assert values["session_token"] == f"****{TOKEN[-4:]}"
         assert values["credential_provider"] == "environment"
+        details = {record["name"]: record.get("detail") for record in outcome.records}
+        assert [details[name] for name in ("access_key_id", "secret_access_key", "session_token")] == [
+            "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+        ]  # fmt: skip
+        older = {**ENVIRONMENT, "AWS_SESSION_TOKEN": "", "AWS_SECURITY_TOKEN": TOKEN}
+        older["AWS_CREDENTIAL_EXPIRATION"] = "2099-01-01T00:00:00Z"
+        assert one(run, "session_token", env=older)["detail"] == "AWS_SECURITY_TOKEN"
+        assert one(run, "credential_expiration", env=older)["detail"] == "AWS_CREDENTIAL_EXPIRATION"
         assert masked("fifteen letters") == "****"
 
     def test_from_files(self, run: Command, tmp_path: Path) -> None:

@@ -275,6 +275,13 @@ def test_bad_names_are_refused(argument, message):
         understand(argument)
 
 
+def test_a_lone_dash_is_no_name_of_a_file():
+    with pytest.raises(RefusedError, match="standard input or output") as caught:
+        understand("-")
+    assert caught.value.hint == 'a file of that name is "./-"'
+    assert understand("./-") == "./-"
+
+
 def test_local_names():
     for name in ("a", "./-", "dir/x://y", "/s3:/b"):
         assert understand(name) == name

@@ -393,6 +393,31 @@ class TestFiles:
         assert lines[-3:] == ["", "Operation\tTotal\tError\tSuccess\t", "cp\t3\t1\t2\t"]
         assert len(lines) == 5
 
+    def test_stat_on_a_terminal_and_beside_payload(self, fake: Command) -> None:
+        """Its tabs are not shown as what they are."""
+        head = "Operation\tTotal\tError\tSuccess\t"
+        assert f"\n{head}\ncp\t3\t0\t3\t\n" in fake.on_terminal("--stat", "cp", "s3://b/p/*", "out/")
+        for arguments, row in ((["cp", "s3://b/p/z", "-"], "cp\t1\t0\t1\t"), (["cat", "s3://b/p/*"], "cat\t3\t0\t3\t")):
+            outcome = fake("--stat", *arguments)
+            assert outcome.stderr == f"\n{head}\n{row}\n"
+
+    def test_stat_of_a_sync_tells_deletions_by_themselves(self, fake: Command, fake_s3: FakeS3, tmp_path: Path) -> None:
+        (tmp_path / "one").mkdir()
+        (tmp_path / "one/new").write_text("x")
+        fill(fake_s3, "c", {f"old/{number:02}": b"" for number in range(50)})
+        fake_s3.rule({"type": "delete_errors", "keys": "old/0*", "code": "AccessDenied"}, operation="DeleteObjects")
+        lines = fake("--stat", "sync", "--delete", "one/", "s3://c/", status=1).lines
+        assert lines[-2:] == ["sync\t1\t0\t1\t", "rm\t50\t10\t40\t"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "good"),
+        [("ls s3://b/p/*", 3), ("ls", 2), ("du s3://b/p/*", 3), ("head s3://b/p/z", 1), ("head s3://b", 1),
+         ("presign s3://b/p/z", 1), ("rm s3://b/p/z", 1), ("mb s3://new", 1)],
+    )  # fmt: skip
+    def test_stat_of_commands_that_look(self, fake: Command, arguments: str, good: int) -> None:
+        name = arguments.split()[0]
+        assert fake("--stat", *arguments.split()).lines[-1] == f"{name}\t{good}\t0\t{good}\t"
+
     def test_stdin_and_stdout(self, fake: Command, fake_s3: FakeS3, tmp_path: Path) -> None:
         process = fake.start("cp", "-", "s3://c/k", stdin=-1)
         stdout, stderr = process.communicate(pattern(9 * MIB), timeout=60)

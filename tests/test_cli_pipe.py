@@ -123,12 +123,42 @@ def test_broken_input(fake_s3: FakeS3, run: Command, tmp_path: Path) -> None:
     os.close(unreadable)
     assert outcome.errors[0] == 'ERROR "pipe s3://b/k": "<stdin>": bad file descriptor'
     assert fake_s3.do("keys", bucket="b")["keys"] == []
-    closed = run("pipe", "s3://b/k", stdin=None, preexec_fn=lambda: os.close(0), status=None)
-    assert closed.status in (0, 1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["pipe", "s3://b/k"], ["pipe", "-n", "s3://b/new"], ["cp", "-", "s3://b/k"], ["run"], ["run", "-"],
+        ["cp", "--files-from", "-", "dir/", "s3://b/"], ["rm", "--files-from", "-", "s3://b/"], ["unpack", "-", "out"],
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("json", [(), ("--json",)])
+def test_closed_input(fake_s3: FakeS3, run: Command, tmp_path: Path, line: list[str], json: tuple[str, ...]) -> None:
+    """It is not an empty one: what is there is not replaced, and nothing is taken for done."""
+    (tmp_path / "dir").mkdir()
+    fake_s3.put("b", "k", b"kept")
+    closed = ["sh", "-c", 'exec "$0" "$@" <&-', SCRIPT]
+    outcome = run(*json, *line, program=closed, status=1)
+    assert stored(fake_s3) == b"kept"
+    assert fake_s3.do("keys", bucket="b")["keys"] == ["k"]
+    if json:
+        (error,) = [record["error"] for record in outcome.error_records if "error" in record]
+        assert (error["kind"], error["message"]) == ("local_io", '"<stdin>": bad file descriptor')
+    else:
+        assert outcome.errors[0].endswith(': "<stdin>": bad file descriptor')
+        assert outcome.stdout == ""
+
+
+def test_closed_input_of_a_command_that_reads_none(fake_s3: FakeS3, run: Command) -> None:
+    fake_s3.put("b", "k", b"x")
+    closed = ["sh", "-c", 'exec "$0" "$@" <&-', SCRIPT]
+    assert run("cat", "s3://b/k", program=closed).stdout == "x"
 
 
 def test_no_clobber_and_dry_run(fake_s3: FakeS3, run: Command) -> None:
     run("--dry-run", "pipe", "s3://b/k", input=b"new")
+    record = run("--dry-run", "--json", "pipe", "s3://b/k", input=b"new").records[0]
+    assert record["object"] == {"key": "s3://b/k", "type": "file"}
     assert fake_s3.do("keys", bucket="b")["keys"] == []
     run("pipe", "-n", "s3://b/k", input=b"new")
     assert run("pipe", "-n", "s3://b/k", input=b"newer").lines == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -133,6 +134,8 @@ class TestBadLines:
             "cp --dry-run dir/a.txt s3://c/x", "cp dir/a.txt s3://c/x --json", "cp dir/a.txt s3://c/x -q",
             "cp --endpoint-url http://127.0.0.1:1 dir/a.txt s3://c/x", "cp --numworkers=2 dir/a.txt s3://c/x",
             "pipe s3://c/x", "cp - s3://c/x", "cp s3://b/p/a.txt -", "--help", "--version", "''",
+            "cp --files-from - dir/ s3://c/q/", "cp --files-from=- dir/ s3://c/q/", "mv dir/ s3://c/q/ --files-from -",
+            "rm --files-from - s3://c/", "archive index -o - s3://b/p/a.txt", "archive index -o- s3://b/p/a.txt",
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("json", [(), ("--json",)])
@@ -149,6 +152,15 @@ class TestBadLines:
             return
         assert numbers(outcome) == [4], outcome.stderr
         assert sorted(outcome.lines) == ["cp dir/a.txt s3://c/one", "cp dir/a.txt s3://c/two"]
+
+    @pytest.mark.parametrize(
+        ("bad", "message"), [("cp 'x", "no closing quotation"), ("cp x\\", "no escaped character")]
+    )
+    def test_quoting_to_the_letter(self, run: Command, bad: str, message: str) -> None:
+        shown = bad.replace("\\", "\\\\")
+        assert run("run", input=bad.encode(), status=1).errors == [f'ERROR "{shown}": line 1: {message}']
+        (error, *_) = run("--json", "run", input=bad.encode(), status=1).error_records
+        assert error["error"]["kind"] == "usage"
 
     def test_error_to_the_letter(self, run: Command) -> None:
         outcome = lines(run, "", "cp s3://b/x x", status=1)
@@ -248,6 +260,29 @@ class TestTogether:
         assert all(re.fullmatch(rb"cp dir/a\.txt s3://c/\d+", line) for line in stdout.splitlines())
         assert len(keys(fake_s3, "c")) == 100
 
+    @pytest.mark.parametrize("flags", [(), ("--json",)])
+    @pytest.mark.parametrize(("payload", "between"), [(b"no newline", b"\n"), (b"newline\n", b""), (b"", b"")])
+    def test_what_follows_payload_begins_a_line(
+        self, run: Command, fake_s3: FakeS3, tmp_path: Path, payload: bytes, between: bytes, flags: tuple[str, ...]
+    ) -> None:
+        fake_s3.put("b", "payload", payload)
+        (tmp_path / "commands").write_text("cat s3://b/payload\ncat s3://b/payload\nls s3://b/p/a.txt\n")
+        line = [*flags, "--numworkers", "1", "run", "commands"]
+        with ended(run.start(*line)) as process:
+            stdout, stderr = process.communicate(timeout=60)
+        assert (process.returncode, stderr) == (0, b"")
+        assert stdout.startswith(payload * 2 + between)
+        rest = stdout.removeprefix(payload * 2 + between)
+        assert rest.startswith(b'{"key":"s3://b/p/a.txt"' if flags else b"20")
+        assert b"\n\n" not in rest
+
+    def test_payload_that_breaks_off_ends_its_line(self, run: Command, fake_s3: FakeS3, tmp_path: Path) -> None:
+        fake_s3.put("b", "payload", b"no newline")
+        (tmp_path / "commands").write_text("cat s3://b/payload s3://b/none\nls s3://b/p/a.txt\n")
+        outcome = run("--json", "--numworkers", "1", "run", "commands", status=1)
+        assert outcome.lines[0] == "no newline"
+        assert json.loads(outcome.lines[1])["key"] == "s3://b/p/a.txt"
+
     def test_failing_cat_among_them(self, run: Command, fake_s3: FakeS3) -> None:
         outcome = lines(run, "cat s3://b/p/a.txt", "cat s3://b/none", "cat s3://b/p/sub/b.txt", status=1)
         assert outcome.stdout == "remote\n" * 2
@@ -270,6 +305,31 @@ class TestTogether:
         assert process.returncode == -signal.SIGTERM
         assert b'"record":"summary"' in stdout.splitlines()[-1].replace(b": ", b":")
         assert len(keys(fake_s3, "c")) < 2000
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize("count", [3000, 6000, 12_000])
+    def test_interruption_after_the_last_line_was_read(
+        self, run: Command, fake_s3: FakeS3, tmp_path: Path, count: int, number: int
+    ) -> None:
+        """Whatever waits for its turn by then, in the queue or before it, the command did not do what was asked."""
+        fake_s3.put("b", "k", b"x")
+        fake_s3.switch(latency_ms=20)
+        (tmp_path / "commands").write_text("".join(f"cp s3://b/k out/{each}\n" for each in range(count)))
+        with ended(run.start("--json", "run", "commands")) as process:
+            fake_s3.wait_for_log(operation="GetObject", count=100)
+            process.send_signal(number)
+            stdout, _ = process.communicate(timeout=20)
+        assert process.returncode == -number
+        summary = json.loads(stdout.splitlines()[-1])
+        assert (summary["record"], summary["success"], summary["interrupted"]) == ("summary", False, True)
+        assert summary["exit_code"] == 128 + number
+        assert len(read_tree(tmp_path / "out")) < count
+
+    def test_names_for_a_line_are_not_taken_from_the_lines(self, run: Command, fake_s3: FakeS3) -> None:
+        fill(fake_s3, "c", ["p/k1", "p/k2"])
+        outcome = lines(run, "rm --files-from - s3://c/p/", "k1", "k2", "cp dir/a.txt s3://c/x", status=1)
+        assert numbers(outcome) == [1, 2, 3]
+        assert keys(fake_s3, "c") == ["p/k1", "p/k2", "x"]
 
 
 @pytest.mark.parametrize("name", ["fake_s3", "versitygw"])

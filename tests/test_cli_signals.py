@@ -299,10 +299,33 @@ class TestReaderThatLeaves:
 
     def test_closed_from_the_start(self, many: Command, fake_s3: FakeS3) -> None:
         closed = ["sh", "-c", 'exec "$0" "$@" >&-', SCRIPT]
-        for arguments in (["ls", "s3://src"], ["du", "s3://src/*"], ["head", "s3://src/d0/k0000"]):
-            assert many(*arguments, program=closed).stderr == ""
+        many("pack", "dir/", "s3://dst/a.tar.zst")
+        for arguments in (
+            ["ls", "s3://src"], ["du", "s3://src/*"], ["head", "s3://src/d0/k0000"], ["cat", "s3://src/d0/k0000"],
+            ["cat", "s3://src/*"], ["cp", "s3://src/d0/k0000", "-"], ["pack", "dir/", "-"], ["config"],
+            ["archive", "ls", "s3://dst/a.tar.zst"], ["archive", "cat", "s3://dst/a.tar.zst", "d0/k0000"],
+            ["archive", "index", "s3://dst/a.tar.zst"],
+        ):  # fmt: skip
+            outcome = many(*arguments, program=closed)
+            assert (outcome.status, outcome.stderr) == (0, "")
+        many("rm", "s3://dst/a.tar.zst")
         assert many("cp", "s3://src/*", "s3://dst/", program=closed).stderr == ""
         assert len(keys(fake_s3, "dst")) == COUNT
+
+    @pytest.mark.parametrize("flags", [[], ["--json"]], ids=["text", "json"])
+    @pytest.mark.parametrize(
+        "arguments",
+        [["config"], ["ls", "s3://src/*"], ["ls", "--etag", "s3://src/d1/"], ["du", "s3://src/*"], ["ls"],
+         ["cp", "s3://src/*", "out/"], ["--stat", "du", "s3://src/*"], ["--stat", "mb", "s3://new"]],
+        ids=" ".join,
+    )  # fmt: skip
+    def test_what_cannot_be_written_is_told_once_and_no_success(
+        self, many: Command, fake_s3: FakeS3, arguments: list[str], flags: list[str]
+    ) -> None:
+        with open("/dev/full", "w") as full, ended(many.start(*flags, *arguments, stdout=full)) as process:
+            _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert stderr.decode().count("cannot write to stdout: no space left on device") == 1
 
 
 @pytest.mark.parametrize("limit", ["64:64", "64:4096"])

@@ -193,11 +193,40 @@ def test_refused(fake: Command, fake_s3: FakeS3, tmp_path: Path, arguments: list
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        "sync s3://src/* -", "sync - s3://dst/", "verify s3://src/* -", "verify - s3://dst/", "rm -", "ls -",
+        "du -", "head -", "presign -", "cat -", "unpack s3://src/a.tar -", "pack - s3://dst/a.tar", "archive ls -",
+        "uploads ls -", "uploads abort -", "cp - -", "cp - other", "mv - s3://dst/a", "mv s3://src/a -", "pipe -",
+        "cp --files-from names - s3://dst/", "sync -- - s3://dst/",
+    ],
+)  # fmt: skip
+def test_a_lone_dash_where_it_means_nothing(fake: Command, fake_s3: FakeS3, tmp_path: Path, arguments: str) -> None:
+    (tmp_path / "-").mkdir()
+    (tmp_path / "-/file").write_text("x")
+    (tmp_path / "names").write_text("file")
+    fake_s3.do("clear_log")
+    outcome = fake(*arguments.split(), status=None)
+    assert outcome.status in (1, 2)
+    assert outcome.errors[0].startswith('ERROR "')
+    assert (outcome.stdout, fake_s3.log()) == ("", [])
+    assert read_tree(tmp_path / "-") == {"file": "x"}
+
+
+def test_a_file_of_that_name(fake: Command, fake_s3: FakeS3, tmp_path: Path) -> None:
+    (tmp_path / "-").mkdir()
+    (tmp_path / "-/file").write_text("x")
+    assert fake("sync", "./-/", "s3://dst/").lines == ["cp ./-/file s3://dst/file"]
+    assert fake("sync", "--size-only", "s3://dst/*", "./-").stdout == ""
+
+
+@pytest.mark.parametrize(
     "options",
     [
         *itertools.combinations(["--size-only", "--exact-timestamps", "--checksum"], 2),
         ("--size-only", "--checksum=etag"), ("--checksum=md5",), ("--max-delete", "x"), ("--max-delete", "-1"),
-        ("--flatten",), ("--delete=perhaps",),
+        ("--flatten",), ("--delete=perhaps",), ("--force",), ("--max-delete", "3"), ("--max-delete=0", "--force"),
+        ("--delete=false", "--force"),
     ],
 )  # fmt: skip
 def test_usage(fake: Command, fake_s3: FakeS3, tmp_path: Path, options: tuple[str, ...]) -> None:

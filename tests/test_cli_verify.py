@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 LEFT = {"same": "1", "sub/same": "22", "size": "333", "content": "4444", "only": "5", "sub/only": "6"}
 RIGHT = {"same": "1", "sub/same": "22", "size": "3", "content": "four", "more": "7", "sub/more": "8"}
 LINES = ["* content", "* size", "+ only", "+ sub/only", "- more", "- sub/more"]
+SIDE = {"region": "x-1", "profile": "p", "endpoint-url": "http://127.0.0.1:1"}
 DIRECTIONS = pytest.mark.parametrize("direction", ["up", "down", "copy"])
 ARGUMENTS = {"up": ["dir/", "s3://dst/q/"], "down": ["s3://src/p/*", "dir/"], "copy": ["s3://src/p/*", "s3://dst/q/"]}
 _numbers = itertools.count(1)
@@ -135,10 +136,12 @@ class TestLines:
         assert {record["operation"] for record in records if "path" in record} == {"verify"}
         assert (summary["record"], summary["command"], summary["exit_code"]) == ("summary", "verify", 1)
         assert summary["success"] is False
+        assert (summary["objects"]["differences"], summary["objects"]["failed"]) == (len(LINES), 0)
         trees.make(direction, LEFT, LEFT)
         *records, summary = trees.verify("--json", "--one-way", status=0).records
         assert records == []
         assert (summary["success"], summary["exit_code"]) == (True, 0)
+        assert summary["objects"]["differences"] == 0
 
     def test_dry_run_is_the_same(self, trees: Trees, direction: str) -> None:
         assert sorted(trees.make(direction).verify("--dry-run").lines) == LINES
@@ -247,12 +250,64 @@ class TestErrors:
     @pytest.mark.parametrize(
         "arguments",
         [[], ["dir/"], ["dir/", "s3://dst/q/", "x"], ["--delete", "dir/", "s3://dst/q/"], ["--foo", "dir/", "s3://dst/"],
-         ["--size-only", "--checksum=etag", "dir/", "s3://dst/q/"]],
+         ["--size-only", "--checksum=etag", "dir/", "s3://dst/q/"],
+         ["--size-only", "--download", "dir/", "s3://dst/q/"],
+         *[[f"--source-{name}", value, "dir/", "s3://dst/q/"] for name, value in SIDE.items()],
+         *[[f"--destination-{name}", value, "s3://dst/*", "dir/"] for name, value in SIDE.items()]],
     )  # fmt: skip
     def test_usage(self, trees: Trees, fake_s3: FakeS3, arguments: list[str]) -> None:
         trees.make("up").arguments = arguments
         assert trees.verify(status=2).errors[0].startswith('ERROR "verify": ')
         assert fake_s3.log() == []
+
+    @pytest.mark.parametrize("options", [[], ["--one-way"], ["--size-only"], ["--json"]])
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["s3://src/typo/*", "dir/"], "no object found"),
+            (["s3://src/typo/*", "s3://dst/q/"], "no object found"),
+            (["--recursive", "s3://src/typo/", "s3://dst/q/"], "no object found"),
+            (["--include=none", "s3://src/*", "s3://dst/q/"], "no object found"),
+            (["s3://src/typo", "dir"], 'given object "s3://src/typo" not found'),
+            (["s3://src/typo", "dir/"], 'given object "s3://src/typo" not found'),
+            (["s3://src/typo", "s3://dst/q/"], 'given object "s3://src/typo" not found'),
+        ],
+    )
+    def test_a_source_that_holds_nothing_is_never_the_same(
+        self, trees: Trees, arguments: list[str], message: str, options: list[str]
+    ) -> None:
+        trees.make("up", LEFT, LEFT).arguments = arguments
+        outcome = trees.verify(*options)
+        if "--json" not in options:
+            assert [line for line in outcome.errors if not line.startswith("hint: ")] == [
+                f'ERROR "verify {" ".join([*options, *arguments])}": {message}'
+            ]
+            return
+        (error,) = [record["error"] for record in outcome.error_records]
+        assert (error["kind"], error["message"]) == ("not_found", message)
+        assert outcome.records[-1]["objects"]["failed"] == 1
+
+    def test_an_empty_directory_is_no_misspelling(self, trees: Trees) -> None:
+        (trees.directory / "empty").mkdir()
+        trees.arguments = ["empty/", "s3://dst/none/"]
+        assert trees.verify(status=0).stderr == ""
+
+    @pytest.mark.parametrize(
+        "arguments", [["s3://src/p/same", "vv"], ["s3://src/p/*", "vv"], ["s3://src/p/same", "vv/"]]
+    )
+    def test_a_directory_that_is_not_there(self, trees: Trees, arguments: list[str]) -> None:
+        trees.make("down").arguments = arguments
+        assert trees.verify().errors == [
+            f'ERROR "verify {" ".join(arguments)}": "{arguments[1]}": no such file or directory'
+        ]
+
+    def test_a_line_of_run_keeps_its_status(self, trees: Trees) -> None:
+        trees.make("up")
+        outcome = trees.run("--json", "run", input=b"verify dir/ s3://dst/q/\n", status=1)
+        assert outcome.records[-1]["objects"]["differences"] == len(LINES)
+        trees.make("up", LEFT, LEFT)
+        outcome = trees.run("--json", "run", input=b"verify --one-way dir/ s3://dst/q/\n")
+        assert "differences" not in outcome.records[-1]["objects"]
 
     def test_closed_stdout_keeps_the_status(self, trees: Trees) -> None:
         from support.command import SCRIPT
@@ -285,6 +340,13 @@ class TestNames:
         assert trees.verify(status=0).stdout == ""
         trees.arguments = ["dir/content", "s3://dst/q/"]
         assert trees.verify().lines == ["* content"]
+
+    @pytest.mark.parametrize(("destination", "path"), [("dir", "only"), ("dir/", "only"), ("s3://dst/q/", "only")])
+    def test_one_object_that_is_missing(self, trees: Trees, destination: str, path: str) -> None:
+        trees.make("down")
+        trees.arguments = ["s3://src/p/only", destination]
+        outcome = trees.verify()
+        assert (outcome.lines, outcome.stderr) == ([f"+ {path}"], "")
 
     def test_own_temporary_files_and_links(self, trees: Trees) -> None:
         trees.make("up", LEFT, LEFT)

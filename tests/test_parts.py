@@ -229,9 +229,38 @@ class TestUploadsCommand:
             (["uploads", "rm", "s3://b"], 2),
             (["uploads", "ls", "--older-than", "1h", "s3://b"], 2),
             (["uploads", "abort", "--upload-id", "x", "s3://b"], 1),
+            (["uploads", "abort", "--upload-id", "x", "s3://examples/logs/"], 1),
+            (["uploads", "abort", "--upload-id", "x", "s3://examples/logs/*"], 1),
+            (["uploads", "abort", "--upload-id", "x", "file"], 1),
             (["uploads", "abort", "--older-than", "soon", "s3://b"], 2),
+            (["uploads", "abort", "--upload-id", "x", "--older-than", "1h", "s3://examples/logs/1"], 2),
+            (["uploads", "abort", "--upload-id", "x", "--include", "1", "s3://examples/logs/1"], 2),
+            (["uploads", "abort", "--upload-id", "x", "--exclude", "1", "s3://examples/logs/1"], 2),
         ):
+            fake_s3.do("clear_log")
             run(*line, status=status)
+            assert fake_s3.log() == [], line
+
+    @pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+    def test_an_upload_that_is_not_there(
+        self, fake_s3: FakeS3, fake_bucket: str, command: Callable[..., Command], flags: list[str]
+    ) -> None:
+        """By its id; a misspelt one is not taken for one that was removed, and neither is that of another key."""
+        run = command(fake_s3)
+        other = fake_s3.boto3.create_multipart_upload(Bucket=fake_bucket, Key="logs/1")["UploadId"]
+        for uri, upload_id in ((f"s3://{fake_bucket}/logs/1", "nope"), (f"s3://{fake_bucket}/logs/2", other)):
+            outcome = run(*flags, "uploads", "abort", "--upload-id", upload_id, uri, status=1)
+            assert outcome.stdout == ""
+            assert outcome.errors[0] == f'ERROR "abort {uri} {upload_id}": given upload "{upload_id}" not found'
+            (error,) = run("--json", *flags, "uploads", "abort", "--upload-id", upload_id, uri, status=1).error_records
+            assert error["error"]["kind"] == "not_found"
+        missing = run("uploads", "abort", "--upload-id", other, "s3://no-such-bucket/k", status=1)
+        assert "NoSuchBucket" in missing.stderr
+        assert len(fake_s3.uploads()) == 1
+        line = [*flags, "uploads", "abort", "--upload-id", other, f"s3://{fake_bucket}/logs/1"]
+        assert run(*line).lines == [f"abort s3://{fake_bucket}/logs/1 {other}"]
+        assert len(fake_s3.uploads()) == len(flags)
+        fake_s3.do("reset")
 
     def test_beside_files(self, fake_s3: FakeS3, command: Callable[..., Command]) -> None:
         import fcntl

@@ -249,12 +249,13 @@ class TestInterrupt:
             assert (b"kept beside the destination" in errors) == bool(leftovers(tmp_path / "out"))
             remove_leftovers(tmp_path / "out")
 
+    @pytest.mark.parametrize("flags", [[], ["--json"]], ids=["text", "json"])
     def test_second_signal_ends_the_command_at_once(
-        self, slow: FakeS3, command: Callable[..., Command], tmp_path: Path
+        self, slow: FakeS3, command: Callable[..., Command], tmp_path: Path, flags: list[str]
     ) -> None:
         write_pattern(tmp_path / "k", 60 * MIB)
         slow.rule({"type": "stall", "seconds": 30, "in_head": True}, operation="AbortMultipartUpload")
-        process = command(slow).start("--log-progress", "0.1", "cp", "-p", "5", "k", "s3://b/up")
+        process = command(slow).start(*flags, "--log-progress", "0.1", "cp", "-p", "5", "k", "s3://b/up")
         assert process.stderr is not None
         process.stderr.readline()
         process.send_signal(signal.SIGINT)
@@ -266,6 +267,10 @@ class TestInterrupt:
         assert time.monotonic() - sent < 1
         assert process.returncode == -signal.SIGINT
         assert b"interrupted again" in errors
+        if flags:
+            record = [json.loads(line) for line in errors.splitlines()][-1]
+            assert (record["record"], record["level"]) == ("log", "error")
+            assert record["message"].startswith("interrupted again: ")
 
     def test_ignored_signal_stays_ignored(self, slow: FakeS3, command: Callable[..., Command], tmp_path: Path) -> None:
         slow.switch(rate_total=0)

@@ -164,6 +164,7 @@ class TestMove:
             (lambda: fake_client.move(tmp_path / "file", uri, direct_io="on"), "direct_io"),
             (lambda: fake_client.move(tmp_path / "file", uri, version_id="v"), "version_id"),
             (lambda: fake_client.move(tmp_path / "file", uri, replace_metadata=True), "replace_metadata"),
+            (lambda: fake_client.move(tmp_path / "file", uri, max_concurrency=0), "max_concurrency"),
         ]
         for call, word in refused:
             with pytest.raises(s3z.ConfigError, match=word):

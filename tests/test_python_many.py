@@ -136,7 +136,10 @@ class TestRefusals:
             fake_client.upload_dir(tmp_path / "file", f"{uri}/")
         with pytest.raises(s3z.ConfigError, match="directory"):
             fake_client.download_dir(f"{uri}/", uri)
-        for wrong in ({"overwrite": "maybe"}, {"errors": "ignore"}, {"verify": "no"}, {"glacier": "thaw"}):
+        for wrong in (
+            {"overwrite": "maybe"}, {"errors": "ignore"}, {"verify": "no"}, {"glacier": "thaw"}, {"workers": 0},
+            {"workers": -1}, {"workers": True}, {"workers": 2.0}, {"max_concurrency": 0}, {"max_concurrency": "4"},
+        ):  # fmt: skip
             with pytest.raises(s3z.ConfigError, match=next(iter(wrong))):
                 fake_client.download_dir(f"{uri}/", out, **wrong)
         with pytest.raises(TypeError, match="contents"):

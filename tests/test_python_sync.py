@@ -159,7 +159,7 @@ class TestDeleteSafety:
 
     @pytest.mark.usefixtures("unharmed")
     def test_88_a_limit(self, fake_client: s3z.Client, fake_s3: FakeS3, place: str, tmp_path: Path) -> None:
-        with pytest.raises(s3z.BatchError, match="max_delete is 2") as caught:
+        with pytest.raises(s3z.BatchError, match="3 objects would be deleted, but the limit is 2") as caught:
             fake_client.sync(tmp_path / "in", place, delete=True, max_delete=2)
         assert [type(each) for each in caught.value.failures] == [s3z.ConfigError]
         assert isinstance(caught.value.result, s3z.SyncResult)
@@ -177,6 +177,22 @@ class TestDeleteSafety:
         assert tree(tmp_path / "in") == FILES
 
     @pytest.mark.usefixtures("unharmed")
+    def test_an_empty_home_is_that_of_the_password_database(
+        self, fake_client: s3z.Client, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import pwd
+
+        entry = pwd.getpwuid(os.getuid())
+        fields = [str(tmp_path / "in") if name == "pw_dir" else getattr(entry, name) for name in entry.__match_args__]
+        monkeypatch.setattr(pwd, "getpwuid", lambda _: pwd.struct_passwd(fields))
+        monkeypatch.setenv("HOME", "")
+        with pytest.raises(s3z.ConfigError, match="is the home directory: nothing is deleted there"):
+            fake_client.sync(place, tmp_path / "in", delete=True, force=True)
+        (tmp_path / "out").mkdir()
+        monkeypatch.chdir(tmp_path / "out")
+        assert fake_client.sync(place, ".", delete=True, dry_run=True).deleted == 0
+
+    @pytest.mark.usefixtures("unharmed")
     def test_arguments_are_named(self, fake_client: s3z.Client, place: str, tmp_path: Path) -> None:
         here = tmp_path / "in"
         refused: list[tuple[tuple[Any, Any], dict[str, Any], str]] = [
@@ -184,6 +200,8 @@ class TestDeleteSafety:
             ((here, place), {"compare": "times"}, "compare"),
             ((here, place), {"max_delete": 3}, "max_delete"),
             ((here, place), {"force": True}, "force"),
+            ((here, place), {"workers": 0}, "workers"),
+            ((here, place), {"max_concurrency": 0}, "max_concurrency"),
             ((here, place), {"durable": True}, "durable"),
             ((here, place), {"replace_metadata": True}, "replace_metadata"),
             ((here, place), {"source_client": fake_client}, "source_client"),
@@ -198,6 +216,8 @@ class TestDeleteSafety:
         for sides, options, word in refused:
             with pytest.raises(s3z.ConfigError, match=word):
                 fake_client.sync(*sides, **options)
+        with pytest.raises(s3z.ConfigError, match="workers"):
+            fake_client.verify(here, place, workers=0)
 
 
 class TestVerify:

@@ -338,6 +338,11 @@ class TestEmptySource:
 class TestLimit:
     """#88."""
 
+    def test_of_one(self, case: Callable[[str], Case]) -> None:
+        here = case("up").make(["a"], ["b"])
+        outcome = here.run("sync", "--delete", "--max-delete", "0", *here.arguments, status=1)
+        assert "1 object would be deleted, but the limit is 0: none was" in outcome.stderr
+
     @DIRECTIONS
     @pytest.mark.parametrize("more", [[], ["--force"]])
     def test_one_more_than_the_limit(self, case: Callable[[str], Case], direction: str, more: list[str]) -> None:
@@ -345,6 +350,9 @@ class TestLimit:
         outcome = here.run("sync", "--delete", "--max-delete", "2", *more, *here.arguments, status=1)
         here.held_back(outcome)
         assert says(outcome, 3), outcome.stderr
+        text = ": 3 objects would be deleted, but the limit is 2: none was"
+        assert [line for line in outcome.errors if line.endswith(text)]
+        assert any(line.startswith("hint: --max-delete sets the limit") for line in outcome.errors)
         outcome = here.run("--json", "--dry-run", "sync", "--delete", "--max-delete=2", *here.arguments, status=1)
         assert "delete_limit" in [record["error"]["kind"] for record in outcome.error_records if "error" in record]
         here.held_back(outcome)

@@ -95,9 +95,7 @@ class TransferConfig:
     def __post_init__(self) -> None:
         check_part_size(self.part_size)
         for name in ("max_concurrency", "max_requests", "memory_limit", "max_bandwidth", "max_attempts"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}")
+            check_count(getattr(self, name), name)
         for name in ("connect_timeout", "read_timeout"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
@@ -120,6 +118,16 @@ def check_part_size(part_size: int | None) -> None:
         raise ConfigError(f"part_size must be a number of bytes, not {part_size!r}")
     if not 1 <= part_size <= MAX_PART_SIZE:
         raise ConfigError(f"part_size must be from 1 byte to 5 GiB, not {part_size}")
+
+
+def check_count(value: int | None, name: str) -> None:
+    """Refuse a number of things at once that is none.
+
+    Raises:
+        ConfigError: it is no whole number of at least 1.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}")
 
 
 def one_of(*choices: str) -> Callable[..., str]:

@@ -205,16 +205,34 @@ def _proxies(setting: Setting[Mapping[str, str]]) -> Iterator[SettingInfo]:
         yield SettingInfo(name, url if scheme == "no_proxy" else shown_uri(url), setting.source, detail)
 
 
+_KEY_VARIABLES = {
+    "access_key_id": ("AWS_ACCESS_KEY_ID",),
+    "secret_access_key": ("AWS_SECRET_ACCESS_KEY",),
+    "session_token": ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"),
+    "credential_expiration": ("AWS_CREDENTIAL_EXPIRATION",),
+}
+
+
 def _keys(find: Resolver, arguments: Mapping[str, Any], *, resolve: bool) -> Iterator[SettingInfo]:
     """Keys, masked, and who provides them. Nobody is asked for them unless `resolve` says so."""
     keys, provider, source = _found(find, arguments, resolve=resolve)
     access_key, secret_key, token, expiry = keys or (None, None, None, None)
     names = ("access_key_id", "secret_access_key", "session_token")
     for name, secret in zip(names, (access_key, secret_key, token), strict=True):
-        yield SettingInfo(name, masked(secret), *(source if secret is not None else ("default", None)))
-    yield SettingInfo("credential_expiration", _moment(expiry), *(source if expiry is not None else ("default", None)))
+        yield SettingInfo(name, masked(secret), *_of(source, name, secret, find))
+    name = "credential_expiration"
+    yield SettingInfo(name, _moment(expiry), *_of(source, name, expiry, find))
     yield SettingInfo("credential_provider", provider, *source)
     yield SettingInfo("anonymous", bool(arguments["anonymous"]), "argument" if arguments["anonymous"] else "default")
+
+
+def _of(source: tuple[str, str | None], name: str, value: object, find: Resolver) -> tuple[str, str | None]:
+    """Where one of the keys comes from: of those of the environment each has a variable of its own."""
+    if value is None:
+        return "default", None
+    if source[0] != "environment":
+        return source
+    return "environment", next(variable for variable in _KEY_VARIABLES[name] if find.environ.get(variable))
 
 
 def _moment(expiry: float | None) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from s3z import _headers, _sides
 from s3z._batching import Course, object_words, usual_checksum
-from s3z._config import check_part_size, one_of
+from s3z._config import check_count, check_part_size, one_of
 from s3z._escape import escape
 from s3z._exceptions import AlreadyExistsError, BatchError, ConfigError, NotFoundError
 from s3z._many_types import BatchResult, CopyResult, SyncResult, VerifyResult
@@ -151,6 +151,7 @@ def verify(
 ) -> VerifyResult:
     """See `Client.verify`."""
     compare = one_of("checksum", "size", "etag")(asked["compare"], "compare")
+    check_count(asked["workers"], "workers")
     request: dict[str, Any] = {
         "operation": "verify",
         "compare": compare,
@@ -272,6 +273,8 @@ def words(client: Client, source: Side, target: Side, asked: Asked) -> dict[str,
 def _check_options(source: Side, target: Side, asked: Asked) -> None:
     """An option that says nothing about these sides is an error, never ignored."""
     check_part_size(asked.words["part_size"])
+    for name in ("max_concurrency", "workers"):
+        check_count(asked.words.get(name), name)
     unknown = sorted(set(asked.options) - set(ObjectWords.__annotations__))
     if unknown:
         raise TypeError(f"unexpected keyword argument '{unknown[0]}'")

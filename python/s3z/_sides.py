@@ -1,7 +1,7 @@
 """The two sides of a call about many objects, in the words of the core."""
 
 # names are bytes here
-# ruff: noqa: PTH111, PTH112
+# ruff: noqa: PTH112
 from __future__ import annotations
 
 import errno
@@ -240,7 +240,20 @@ def protected(path: str) -> str | None:
     real = os.path.realpath(path)
     if real == "/":
         return "the root directory"
-    return "the home directory" if real == os.path.realpath(os.path.expanduser("~")) else None
+    return "the home directory" if real == _home() else None
+
+
+def _home() -> str | None:
+    """The user's directory. Where `HOME` is empty it is that of the password database, as where there is no `HOME`."""
+    import pwd
+
+    home = os.environ.get("HOME")
+    if not home:
+        try:
+            home = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            return None
+    return os.path.realpath(home)
 
 
 def single_file(path: str | os.PathLike[str], what: str) -> Side:

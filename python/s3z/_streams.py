@@ -285,15 +285,15 @@ def open_reader(core: _core.Client, uri: str, buffering: int, options: ReadOptio
 
 def cat(
     core: _core.Client, objects: list[tuple[str, str]], words: _core.ReadOptions, descriptor: int, progress: Any
-) -> tuple[int, int]:
+) -> tuple[int, int, bool, BaseException | None]:
     """Write objects, each a bucket and a key, to an open descriptor, one behind the other.
 
     Returns:
-        How many were written, and how many bytes.
+        How many were written, how many bytes, whether what comes next begins a line, and what ended it early: a
+        BrokenPipeError if nobody reads any more.
 
     Raises:
-        BrokenPipeError: nobody reads any more.
-        OSError: it cannot be written.
+        OSError: there is no such descriptor, or nothing can be written to it.
     """
     watcher = _progress.watch(progress, objects[0][1])
     try:

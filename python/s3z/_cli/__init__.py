@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from s3z._cli._options import COMPLETE, UsageError
@@ -155,7 +156,7 @@ def _command(parsed: Parsed) -> int:
     from s3z._cli._printer import Printer, StdoutClosedError
     from s3z._exceptions import ConfigError
 
-    _exit.install()
+    _exit.install(as_json=bool(parsed.options.json))
     raise_descriptor_limit()
     try:
         context = Context(parsed)
@@ -166,7 +167,7 @@ def _command(parsed: Parsed) -> int:
     try:
         _runner(parsed.command)(context)
     except StdoutClosedError:
-        return _exit.OK
+        return _exit.FAILED if context.printer.failed or context.tally.failed else _exit.OK
     except UsageError as error:
         return _usage(error, as_json=bool(parsed.options.json))
     except _exit.Interrupted as error:
@@ -186,9 +187,8 @@ def _finish(context: Context, number: int) -> int:
     from s3z._cli import _exit
     from s3z._cli._printer import StdoutClosedError
 
-    status = 128 + number if number else _exit.FAILED if context.tally.failed or context.differs else _exit.OK
-    try:
+    tally = context.tally
+    status = 128 + number if number else _exit.FAILED if tally.failed or tally.differences else _exit.OK
+    with contextlib.suppress(StdoutClosedError):
         context.finish(status, interrupted=bool(number))
-    except StdoutClosedError:
-        return status
     return _exit.FAILED if context.printer.failed and not number else status

@@ -136,6 +136,8 @@ def _tell(context: Context, row: _batching.BatchRow) -> None:
         names = {"source": os.fsdecode(source)}
         if destination:
             names["destination"] = os.fsdecode(destination)
+        if context.command != "rm" and label.startswith(b"rm "):
+            context.tally.undeleted += 1
         line = context.numbers.get((source, destination or b"")) if context.numbers else None
         context.report(os.fsdecode(label), error, names, kind, line)
 

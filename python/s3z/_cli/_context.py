@@ -76,8 +76,6 @@ class Context:
         self.line: int | None = None
         #: of lines in one batch: source and destination → number
         self.numbers: dict[tuple[bytes, bytes], int] | None = None
-        #: a comparison found a difference
-        self.differs = False
         self.lock = threading.Lock()
         self._stopped = threading.Event()
         self._batches: list[_batching.Batch] = []
@@ -268,6 +266,8 @@ class Context:
                     "failed": tally.failed,
                     "deleted": tally.deleted,
                     "deletes_held_back": tally.held_back,
+                    # Where nothing is compared, there is nothing to say of it.
+                    "differences": tally.differences if self.command == "verify" or tally.differences else None,
                 },
                 "bytes": {"transferred": tally.transferred, "resumed": tally.resumed},
                 "verified": tally.verified,
@@ -285,4 +285,4 @@ class Context:
             return
         lines = [f"{operation}\t{good + bad}\t{bad}\t{good}\t" for operation, good, bad in rows]
         for line in ("", "Operation\tTotal\tError\tSuccess\t", *lines):
-            self.printer.data(line)
+            self.printer.data(line, escaped=True)

@@ -32,6 +32,8 @@ class Interrupted(KeyboardInterrupt):
 
 
 _received = 0
+_as_json = False
+_AGAIN = "interrupted again: a temporary file .s3z-*.part or an unfinished upload may be left"
 
 
 def _handle(number: int, _frame: FrameType | None) -> None:
@@ -39,7 +41,7 @@ def _handle(number: int, _frame: FrameType | None) -> None:
     _received += 1
     if _received > 1:
         with contextlib.suppress(OSError):
-            os.write(2, b"interrupted again: a temporary file .s3z-*.part or an unfinished upload may be left\n")
+            os.write(2, _again())
         die_of(number)
     # Should the clean-up hang, the alarm ends it.
     signal.signal(signal.SIGALRM, lambda *_: die_of(number))
@@ -47,8 +49,21 @@ def _handle(number: int, _frame: FrameType | None) -> None:
     raise Interrupted(number)
 
 
-def install() -> None:
-    """Turn signals into `Interrupted`; those that the caller's parent ignores stay ignored (nohup)."""
+def _again() -> bytes:
+    """What is said of a second signal, whatever the printer is doing."""
+    if not _as_json:
+        return f"{_AGAIN}\n".encode()
+    return f'{{"record":"log","level":"error","message":"{_AGAIN}"}}\n'.encode()
+
+
+def install(*, as_json: bool = False) -> None:
+    """Turn signals into `Interrupted`; those that the caller's parent ignores stay ignored (nohup).
+
+    Args:
+        as_json: whether what is told is to be JSON.
+    """
+    global _as_json
+    _as_json = as_json
     for each in _SIGNALS:
         if signal.getsignal(each) != signal.SIG_IGN:
             signal.signal(each, _handle)

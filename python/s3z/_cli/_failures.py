@@ -49,6 +49,7 @@ _HINTS = {
     "connection": "check --endpoint-url, and that the store can be reached from here",
     "timeout": "check --endpoint-url; --read-timeout and --retry-count set how long to be patient",
     "throttled": "lower --concurrency, or try again later",
+    "delete_limit": "--max-delete sets the limit; --dry-run shows what would be deleted",
     "object_changed": "it was written while it was read; try again",
 }
 

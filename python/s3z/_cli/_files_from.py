@@ -13,6 +13,7 @@ from s3z._cli._links import Links
 from s3z._cli._many import Source, follows, leftover, not_regular
 from s3z._cli._names import Remote, is_own_leftover, understand
 from s3z._cli._options import UsageError
+from s3z._cli._standard import stdin
 
 if TYPE_CHECKING:
     from s3z._cli._context import Context
@@ -57,8 +58,8 @@ def names_of(path: str, *, null: bool) -> list[str]:
         OSError: the file cannot be read.
     """
     if path == "-":
-        with open(0, "rb", closefd=False) as stdin:
-            data = stdin.read()
+        with stdin() as file:
+            data = file.readall()
     else:
         with open(path, "rb") as file:  # noqa: PTH123
             data = file.read()

@@ -43,8 +43,12 @@ def understand(argument: str) -> Remote | str:
     """A remote argument, or the local path that it is.
 
     Raises:
-        RefusedError: another scheme, no bucket, or a bucket that cannot be one.
+        RefusedError: a lone `-`, another scheme, no bucket, or a bucket that cannot be one.
     """
+    if argument == "-":
+        raise RefusedError(
+            '"-" means standard input or output, which has no place here', hint='a file of that name is "./-"'
+        )
     scheme, mark, rest = argument.partition("://")
     if not mark or "/" in scheme:
         if not argument or "\0" in argument:

@@ -33,7 +33,7 @@ def store(context: Context, source: Any, target: Remote, names: dict[str, str], 
         skip(context, label, names)
         return
     if context.dry_run:
-        dry(context, label, names, size())
+        dry(context, label, names, size(), target.uri)
         return
     try:
         result = _send(context, source, target)
@@ -101,15 +101,15 @@ def done(
     context.printer.result(label, record)
 
 
-def dry(context: Context, label: str, names: dict[str, str], size: int | None) -> None:
-    """Say what would have been done."""
+def dry(context: Context, label: str, names: dict[str, str], size: int | None, key: str | None = None) -> None:
+    """Say what would have been done, with the key of an object that would have been made."""
     context.tally.done += 1
     record = {
         "operation": context.command,
         "success": True,
         "dry_run": True,
         **names,
-        "object": {"type": "file", "size": size},
+        "object": {"key": key, "type": "file", "size": size},
     }
     context.printer.result(label, record)
 

@@ -34,7 +34,7 @@ def one_bucket(argument: str) -> Remote:
     Raises:
         RefusedError: it is anything else.
     """
-    target = understand(argument)
+    target = None if argument == "-" else understand(argument)
     if not isinstance(target, Remote) or target.key:
         raise RefusedError("invalid s3 bucket", hint="a bucket is written s3://BUCKET")
     return target

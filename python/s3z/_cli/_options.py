@@ -363,4 +363,8 @@ EXCLUDING = (
     ("no-sign-request", "profile"),
     ("no-sign-request", "credentials-file"),
     ("index-only", "sample"),
+    ("size-only", "download"),
+    ("upload-id", "older-than"),
+    ("upload-id", "include"),
+    ("upload-id", "exclude"),
 )

@@ -94,6 +94,8 @@ class Printer:
         self.lock = threading.RLock()
         #: held while something is drawn or written to a terminal; no other lock is taken meanwhile
         self.screen = threading.RLock()
+        #: payload that went to stdout ended within a line, which what is told there may not go on with
+        self.in_line = False
         self.before: Callable[[], object] = lambda: None
         self._open = sys.__stdout__ is not None
         self._errors_open = sys.__stderr__ is not None
@@ -221,6 +223,8 @@ class Printer:
             with self.lock, self.screen if self.terminal else contextlib.nullcontext():
                 if self.terminal:
                     self.before()
+                if self.in_line:
+                    line, self.in_line = b"\n" + line, False
                 while line:
                     line = line[os.write(1, line) :]
         except BrokenPipeError:

@@ -23,6 +23,10 @@ class Tally:
         self.failed = 0
         self.deleted = 0
         self.held_back = 0
+        #: of those that failed: deletions of a sync
+        self.undeleted = 0
+        #: that a comparison found
+        self.differences = 0
         self.transferred = 0
         self.resumed = 0
         self.verified: dict[str, int] = {}
@@ -33,7 +37,7 @@ class Tally:
     def add(self, other: Tally, operation: str) -> None:
         """Add what came of one line of `run`."""
         self.done += other.done + (other.deleted if operation == "rm" and not other.done else 0)
-        for name in ("skipped", "failed", "held_back", "transferred", "resumed", "deleted"):
+        for name in ("skipped", "failed", "held_back", "transferred", "resumed", "deleted", "undeleted", "differences"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for kind, count in other.verified.items():
             self.verified[kind] = self.verified.get(kind, 0) + count
@@ -46,9 +50,9 @@ class Tally:
         """What `--stat` tells: operations with their good and bad objects."""
         if self._lines:
             return [(name, good, bad) for name, (good, bad) in sorted(self._lines.items())]
-        rows = [(operation, self.done + self.skipped, self.failed)]
-        if self.deleted and operation != "rm":
-            rows.append(("rm", self.deleted, 0))
+        rows = [(operation, self.done + self.skipped, self.failed + self.differences - self.undeleted)]
+        if operation != "rm" and (self.deleted or self.undeleted):
+            rows.append(("rm", self.deleted, self.undeleted))
         return rows
 
     @property

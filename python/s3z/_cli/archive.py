@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from typing import TYPE_CHECKING, Any
 
 from s3z._archive import Archive
-from s3z._cli import _exit
 from s3z._cli._failures import RefusedError
 from s3z._cli._match import Excluder, matches, split_wildcard
 from s3z._cli._names import has_wildcard
 from s3z._cli._options import VERBS, UsageError
 from s3z._cli._printer import StdoutClosedError
+from s3z._cli._standard import STDOUT, check_stdout
 from s3z._cli.unpack import named, understand_archive
 from s3z._escape import escape
 from s3z._exceptions import IntegrityError
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from s3z._archive_types import ArchiveEntry
     from s3z._cli._context import Context
 
-_STDOUT = 1
 _MANY = 1000
 #: bytes of a file that are fetched at once, and of small files together
 _BLOCK = 8 << 20
@@ -71,8 +69,8 @@ def _check(context: Context, verb: str, names: list[str]) -> None:
         raise UsageError(f"expected one ARCHIVE, got {1 + len(names)}", "archive")
     if options.range is not None and (len(names) != 1 or (not options.raw and has_wildcard(names[0]))):
         raise UsageError('option "--range" is for one entry', "archive")
-    if verb == "cat" and _STDOUT in _exit.closed:
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF), "<stdout>")
+    if verb == "cat":
+        check_stdout()
 
 
 def _chosen(context: Context, archive: Archive, patterns: list[str]) -> Iterator[ArchiveEntry]:
@@ -141,6 +139,12 @@ def _record(entry: ArchiveEntry) -> dict[str, Any]:
 
 
 def _cat(context: Context, archive: Archive, names: list[str]) -> None:
+    # In a file of commands others write there, too.
+    with context.printer.lock:
+        _cat_alone(context, archive, names)
+
+
+def _cat_alone(context: Context, archive: Archive, names: list[str]) -> None:
     options = context.options
     waiting: list[bytes] = []
     size = 0
@@ -217,10 +221,12 @@ def _span(text: str | None, entry: ArchiveEntry) -> tuple[int, int]:
 def _write(context: Context, memory: Any) -> None:
     with memoryview(memory) as view:
         context.tally.transferred += len(view)
+        if len(view):
+            context.printer.in_line = view[-1] != ord("\n")
         at = 0
         while at < len(view):
             try:
-                at += os.write(_STDOUT, view[at:])
+                at += os.write(STDOUT, view[at:])
             except BrokenPipeError:
                 raise StdoutClosedError from None
             except OSError as error:
@@ -259,9 +265,10 @@ def _index(context: Context, archive: Archive, _: list[str]) -> None:
     if output in (None, "-"):
         if context.printer.terminal:
             raise RefusedError("the index is not for a terminal", hint="-o FILE writes it to a file")
-        if _STDOUT in _exit.closed:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF), "<stdout>")
-        _write(context, archive.index().ipc())
+        check_stdout()
+        index = archive.index().ipc()
+        with context.printer.lock:
+            _write(context, index)
         return
     with context.client().open(output, "wb") as file:
         file.write(memoryview(archive.index().ipc()))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from typing import TYPE_CHECKING, Any
 
-from s3z._cli import _exit
 from s3z._cli._failures import RefusedError
 from s3z._cli._match import matches, split_wildcard
 from s3z._cli._names import Remote, has_wildcard, understand
 from s3z._cli._options import UsageError
 from s3z._cli._printer import StdoutClosedError
+from s3z._cli._standard import STDOUT, check_stdout
 from s3z._streams import cat
 
 if TYPE_CHECKING:
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
 
     from s3z._cli._context import Context
 
-_STDOUT = 1
 #: objects of one call into the core
 _BATCH = 1000
 
@@ -33,8 +30,7 @@ def run(context: Context) -> None:
         StdoutClosedError: nobody reads any more.
     """
     options, words = context.options, _words(context)
-    if _STDOUT in _exit.closed:
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF), "<stdout>")
+    check_stdout()
     targets = [_target(argument) for argument in context.arguments]
     one = len(targets) == 1 and not (targets[0].is_container or (not options.raw and has_wildcard(targets[0].key)))
     if options.range is not None and not one:
@@ -61,8 +57,7 @@ def to_stdout(context: Context, argument: str) -> None:
         StdoutClosedError: nobody reads any more.
     """
     options, target = context.options, _target(argument)
-    if _STDOUT in _exit.closed:
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF), "<stdout>")
+    check_stdout()
     if not target.key or (not options.raw and (target.is_container or has_wildcard(target.key))):
         raise RefusedError("only one object can be copied to standard output", hint="`s3z cat` takes many")
     context.label = f"cp {target.uri} -"
@@ -126,10 +121,13 @@ def _write(context: Context, batch: list[tuple[str, str]], words: Any) -> None:
             context.printer.debug(f"cat s3://{bucket}/{key}", "dry run")
         return
     progress = context.display.show if context.display.active else None
-    try:
-        with context.printer.lock:
-            done, written = cat(context.client()._native(), batch, words, _STDOUT, progress)
-    except BrokenPipeError:
-        raise StdoutClosedError from None
+    with context.printer.lock:
+        done, written, ends_line, error = cat(context.client()._native(), batch, words, STDOUT, progress)
+        if written:
+            context.printer.in_line = not ends_line
     context.tally.done += done
     context.tally.transferred += written
+    if isinstance(error, BrokenPipeError):
+        raise StdoutClosedError
+    if error is not None:
+        raise error

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _OF_OBJECTS = (*HEADERS, "checksum_algorithm", "metadata", "expires", "metadata_directive")
 
+_OF_SIDES = ("region", "profile", "endpoint_url")
+
 
 def run(context: Context) -> None:
     """Carry out `cp` or `mv`.
@@ -81,6 +83,24 @@ def _name(context: Context, source: Source, place: tuple[str, bytes, bytes, bool
     context.names = {"source": shown, "destination": target}
 
 
+def _refuse(context: Context, names: tuple[str, ...], needs: str) -> None:
+    for name in names:
+        if getattr(context.options, name, None) is not None:
+            raise UsageError(f'option "--{name.replace("_", "-")}" needs {needs}', context.command)
+
+
+def check_sides(context: Context, source: Source, target: Remote | str) -> None:
+    """Refuse options of a side that is local.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if isinstance(target, str):
+        _refuse(context, tuple(f"destination_{name}" for name in _OF_SIDES), "a remote destination")
+    if not source.is_remote:
+        _refuse(context, tuple(f"source_{name}" for name in _OF_SIDES), "a remote source")
+
+
 def check_options(context: Context, source: Source, target: Remote | str) -> None:
     """Refuse options that say nothing about these sides: an error, never ignored.
 
@@ -91,16 +111,13 @@ def check_options(context: Context, source: Source, target: Remote | str) -> Non
     to_remote = isinstance(target, Remote)
 
     def refuse(names: tuple[str, ...], needs: str) -> None:
-        for name in names:
-            if getattr(options, name, None) is not None:
-                raise UsageError(f'option "--{name.replace("_", "-")}" needs {needs}', command)
+        _refuse(context, names, needs)
 
+    check_sides(context, source, target)
     if not to_remote:
         refuse(_OF_OBJECTS, "a remote destination")
-        refuse(("destination_region", "destination_profile", "destination_endpoint_url"), "a remote destination")
         refuse(("resume",), "a local source")
     if not source.is_remote:
-        refuse(("source_region", "source_profile", "source_endpoint_url"), "a remote source")
         refuse(("version_id",), "a remote source")
         refuse(("no_resume", "durable", "direct_io"), "a remote source")
     if to_remote:

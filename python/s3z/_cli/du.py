@@ -35,6 +35,7 @@ def run(context: Context) -> None:
         row = sums.setdefault(storage_class if options.group else "", [0, 0])
         row[0] += count
         row[1] += size
+        context.tally.done += count
     name = argument
     if not sums:
         sums[""] = [0, 0]

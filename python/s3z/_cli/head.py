@@ -36,11 +36,13 @@ def run(context: Context) -> None:
     context.label, context.names = f"head {target.uri}", {"source": target.uri}
     if target.key:
         context.printer.record(_record(context.client().head(target.uri, version_id=options.version_id)))
+        context.tally.done += 1
         return
     if options.version_id is not None:
         raise RefusedError("--version-id needs an object")
     context.client()._native().head_bucket(target.bucket)
     context.printer.record({"bucket": target.uri})
+    context.tally.done += 1
 
 
 def _record(result: HeadResult) -> dict[str, Any]:

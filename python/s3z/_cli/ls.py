@@ -51,6 +51,7 @@ def run(context: Context) -> None:
             found += rows
             context.printer.rows(lines)
         empty_is_fine = not target.key
+    context.tally.done += found
     if not found and not empty_is_fine:
         raise RefusedError("no object found", "not_found")
 
@@ -65,6 +66,7 @@ def _iso(seconds: float | None) -> str | None:
 
 def _buckets(context: Context) -> None:
     for name, created in context.client()._native().list_buckets():
+        context.tally.done += 1
         if context.options.json:
             context.printer.record({"created_at": _iso(created), "name": name})
         else:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from s3z._cli import _exit
 from s3z._cli._failures import RefusedError
 from s3z._cli._names import Remote, as_directory, has_wildcard, understand
 from s3z._cli._object import HEADERS, dry, skip
 from s3z._cli._options import UsageError
 from s3z._cli._printer import StdoutClosedError
 from s3z._cli._sources import Source, understand_source
+from s3z._cli._standard import STDOUT, check_stdout
 from s3z._exceptions import ServiceError
 from s3z._log import warn
 from s3z._packing import PackRequest, calibrate, errors_of, pack
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from s3z._archive_types import PackReport
     from s3z._cli._context import Context
 
-_STDOUT = 1
 #: of the archive; by the same name for the core
 _WORDS = ("level", "codec", "group_size", "slice_size", "no_skip", "file_hash", "xattrs", "follow_symlinks")
 #: what only an object has
@@ -60,7 +58,7 @@ def run(context: Context) -> None:
         skip(context, label, names)
         return
     if context.dry_run:
-        dry(context, label, names, None)
+        dry(context, label, names, None, name)
         return
     try:
         report = _pack(context, source, target)
@@ -76,8 +74,7 @@ def _target(context: Context) -> Remote | str:
     options, name = context.options, context.arguments[1]
     if name == "-":
         _refuse_object_options(context)
-        if _STDOUT in _exit.closed:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF), "<stdout>")
+        check_stdout()
         if context.printer.terminal:
             raise RefusedError("an archive is not for a terminal", hint="name a file or object, or redirect the output")
         return name
@@ -124,7 +121,7 @@ def _pack(context: Context, source: Source, target: Remote | str) -> PackReport:
     def send(*, overwrite: bool) -> PackReport:
         destination = target.uri if isinstance(target, Remote) else target
         if destination == "-":
-            return _pack_to(context, source, io.FileIO(_STDOUT, "wb", closefd=False), overwrite=True)
+            return _pack_to(context, source, io.FileIO(STDOUT, "wb", closefd=False), overwrite=True)
         return _pack_to(context, source, destination, overwrite=overwrite)
 
     try:

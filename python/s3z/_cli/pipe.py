@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 from s3z._cli._failures import RefusedError
 from s3z._cli._names import Remote, has_wildcard, understand
 from s3z._cli._object import store
 from s3z._cli._options import UsageError
+from s3z._cli._standard import stdin
 from s3z._units import MIB
 
 if TYPE_CHECKING:
@@ -25,20 +25,11 @@ def run(context: Context) -> None:
         UsageError: an option says nothing about standard input.
     """
     options, target = context.options, _target(context)
-    source = ["-"] if context.command == "cp" else []
-    context.label = " ".join([context.command, *source, target.uri])
+    words = ["-"] if context.command == "cp" else []
+    context.label = " ".join([context.command, *words, target.uri])
     context.names = names = {"source": "-", "destination": target.uri}
-    with _stdin() as stdin:
-        store(context, stdin, target, names, lambda: options.expected_size)
-
-
-def _stdin() -> io.FileIO:
-    """Standard input as it is: nothing is read ahead or buffered by Python."""
-    try:
-        return io.FileIO(0, "rb", closefd=False)
-    except OSError as error:
-        error.filename = "<stdin>"
-        raise
+    with stdin() as source:
+        store(context, source, target, names, lambda: options.expected_size)
 
 
 def _target(context: Context) -> Remote:

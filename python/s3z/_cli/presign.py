@@ -29,6 +29,7 @@ def run(context: Context) -> None:
     context.label, context.names = f"presign {target.uri}", {"source": target.uri}
     seconds = _DEFAULT if options.expire is None else options.expire
     url = context.client().presign(target.uri, expires=seconds, version_id=options.version_id)
+    context.tally.done += 1
     if not options.json:
         context.printer.data(url)
         return

@@ -11,9 +11,11 @@ import threading
 from typing import TYPE_CHECKING
 
 from s3z._cli._alike import Group, Sorter
+from s3z._cli._failures import RefusedError
 from s3z._cli._options import COMMANDS, GLOBAL, UsageError
 from s3z._cli._parser import normalise, parse
 from s3z._cli._progress import Whole
+from s3z._cli._standard import STDIN, check_stdin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +29,8 @@ _LINES = 32
 _WAITING = 4
 _BLOCK = 1 << 16
 _REFUSED = frozenset(("run", "pipe"))
+#: options of which `-` means stdin or stdout, as it does among arguments
+_STREAMS = frozenset(("files-from", "output"))
 _QUOTING = re.compile(r"['\"\\]")
 _WORD = re.compile(r"[^ \t\r\n]+")
 
@@ -39,11 +43,13 @@ def run(context: Context) -> None:
         Interrupted: a signal came; what was under way has been cleared up.
     """
     name = context.arguments[0] if context.arguments else "-"
-    descriptor = 0 if name == "-" else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+    if name == "-":
+        check_stdin()
+    descriptor = STDIN if name == "-" else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _Crew(context).work(_work(context, descriptor))
     finally:
-        if descriptor:
+        if descriptor != STDIN:
             os.close(descriptor)
 
 
@@ -142,7 +148,7 @@ class _Crew:
             interrupted = error
             self._stop()
         for _ in threads:
-            self._end()
+            interrupted = self._end(interrupted)
         for thread in threads:
             while thread.is_alive():
                 try:
@@ -155,16 +161,18 @@ class _Crew:
         if interrupted is not None:
             raise interrupted
 
-    def _end(self) -> None:
+    def _end(self, interrupted: BaseException | None) -> BaseException | None:
+        """Tell one thread, when all that waits has been taken, that there is no more; what interrupted the work."""
         while True:
             try:
                 self._queue.put(None, timeout=0.1)
             except queue.Full:
                 continue
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as error:
+                interrupted = error
                 self._stop()
                 continue
-            return
+            return interrupted
 
     def _stop(self) -> None:
         """Nothing more is begun (what waits is passed over), and what is under way is asked to stop."""
@@ -199,15 +207,20 @@ class _Crew:
         context = self._context
         try:
             parsed = understood(shlex.split(text))
-        except (UsageError, ValueError) as error:
-            label = error.command if isinstance(error, UsageError) else text
-            with context.lock:
-                context.tally.failed += 1
-                context.report(label, error, None, "usage", number)
+        except UsageError as error:
+            self._bad(number, error.command, error)
+            return
+        except ValueError as error:  # a quotation that does not end; the words are Python's
+            self._bad(number, text, RefusedError(str(error)[:1].lower() + str(error)[1:]))
             return
         own = context.of_line(parsed, number, workers)
         own.display = self._progress.part(sized=True)
         self._carry_out(own, lambda: _runner(parsed.command)(own))
+
+    def _bad(self, number: int, label: str, error: Exception) -> None:
+        with self._context.lock:
+            self._context.tally.failed += 1
+            self._context.report(label, error, None, "usage", number)
 
     def _carry_out(self, own: Context, work: Callable[[], None]) -> None:
         """Do what lines say, and tell how it ended."""
@@ -249,6 +262,6 @@ def understood(tokens: list[str]) -> Parsed:
     for name, _value in pairs:
         if name in own and name not in mine:
             raise UsageError(f'option "--{name}" stands before run and holds for all lines', parsed.command)
-    if "-" in arguments:
+    if "-" in arguments or any(name in _STREAMS and value == "-" for name, value in pairs):
         raise UsageError('"-" cannot stand in a line of run', parsed.command)
     return parsed

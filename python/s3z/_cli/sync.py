@@ -12,6 +12,7 @@ from s3z._cli._batch import drive
 from s3z._cli._failures import RefusedError
 from s3z._cli._many import Source, check_apart, goal, keys, understand_source, understand_target
 from s3z._cli._names import Remote, as_directory
+from s3z._cli._options import UsageError
 from s3z._cli.cp import check_options, transfer_words
 
 if TYPE_CHECKING:
@@ -23,10 +24,15 @@ def run(context: Context) -> None:
 
     Raises:
         RefusedError: the arguments are no two sides, or deleting would be unsafe.
+        UsageError: an option says nothing about these sides, or needs another.
     """
     options = context.options
     first, second = context.arguments
     target = understand_target(context, second)
+    for name in ("max_delete", "force"):
+        value = getattr(options, name)
+        if value is not None and value is not False and not options.delete:
+            raise UsageError(f'option "--{name.replace("_", "-")}" needs --delete', "sync")
     compare = comparison(context, to_files=isinstance(target, str))
     source = understand_source(context, first, to_files=isinstance(target, str), stats=True)
     check_options(context, source, target)
@@ -60,7 +66,7 @@ def run(context: Context) -> None:
         if options.delete:
             raise RefusedError("the source selects nothing: --delete needs --force then", "not_found")
         if source.is_remote:
-            raise RefusedError("no object found", "not_found")
+            raise nothing_found(source)
 
 
 def comparison(context: Context, *, to_files: bool) -> str:
@@ -164,9 +170,14 @@ def _one(context: Context, source: Source, place: tuple[str, bytes, bytes, bool]
     }
     counts = drive(context, request, context.client("source"), context.client("destination"))
     if not counts["found"] and not counts["skipped"] and not context.tally.failed:
-        if isinstance(source.target, Remote):
-            raise RefusedError(f'given object "{source.target.uri}" not found', "not_found")
-        raise RefusedError("no object found", "not_found")
+        raise nothing_found(source)
+
+
+def nothing_found(source: Source) -> RefusedError:
+    """What is said of a source that holds nothing: by name if it is one object."""
+    if isinstance(source.target, Remote) and not source.is_many:
+        return RefusedError(f'given object "{source.target.uri}" not found', "not_found")
+    return RefusedError("no object found", "not_found")
 
 
 def listed(source: Source, relative: bytes) -> dict[str, Any]:

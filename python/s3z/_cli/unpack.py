@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +9,13 @@ from s3z._cli._failures import RefusedError
 from s3z._cli._names import Remote, has_wildcard, understand
 from s3z._cli._object import dry
 from s3z._cli._options import UsageError
+from s3z._cli._standard import stdin
 from s3z._exceptions import BatchError, NotFoundError
 from s3z._log import warn
 
 if TYPE_CHECKING:
+    import io
+
     from s3z._archive_types import UnpackReport
     from s3z._cli._context import Context
 
@@ -133,7 +135,7 @@ def _unpack(context: Context, archive: str, prefix: str, destination: str) -> Un
         )
 
     if archive == "-":
-        return call(io.FileIO(0, "rb", closefd=False))
+        return call(stdin())
     return named(archive, lambda: call(archive))  # type: ignore[no-any-return]
 
 

@@ -11,6 +11,7 @@ from s3z._cli._match import Filter, matches, split_wildcard
 from s3z._cli._names import Remote, has_wildcard, understand
 from s3z._cli._object import iso
 from s3z._cli._options import VERBS, UsageError
+from s3z._exceptions import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,8 +40,8 @@ def run(context: Context) -> None:
     if verb not in VERBS["uploads"]:
         raise UsageError(f'"{verb}" is neither ls nor abort', "uploads")
     options, target = context.options, understand(arguments[0]) if arguments else None
-    if options.upload_id is not None and not (isinstance(target, Remote) and target.key):
-        raise RefusedError("--upload-id needs the object it belongs to")
+    if options.upload_id is not None:
+        _check_one(context, target)
     if verb == "ls":
         for name in ("older_than", "upload_id"):
             if getattr(options, name) is not None:
@@ -50,7 +51,7 @@ def run(context: Context) -> None:
         return
     if options.upload_id is not None:
         assert isinstance(target, Remote)
-        _abort(context, _Left(target.uri, options.upload_id, None))
+        _abort_one(context, target, options.upload_id)
         return
     age = timedelta(seconds=_DAY if options.older_than is None else options.older_than)
     oldest = datetime.now(UTC) - age
@@ -61,6 +62,32 @@ def run(context: Context) -> None:
         else:
             context.tally.skipped += 1
             context.printer.debug(f"abort {left.name} {left.upload_id}".rstrip(), "younger than --older-than")
+
+
+def _check_one(context: Context, target: Remote | str | None) -> None:
+    """Refuse what is no object that an upload could become."""
+    raw = bool(context.options.raw)
+    if not isinstance(target, Remote) or not target.key or (target.is_container and not raw):
+        raise RefusedError("--upload-id needs the object it belongs to")
+    if not raw and has_wildcard(target.key):
+        raise RefusedError(f'target "{target.uri}" can not contain glob characters')
+
+
+def _abort_one(context: Context, target: Remote, upload_id: str) -> None:
+    """One that was named. If there is none, it was misspelt more often than not."""
+    from s3z._parts import MultipartUpload
+
+    label, names = f"abort {target.uri} {upload_id}", {"source": target.uri}
+    try:
+        MultipartUpload.attach(target.uri, upload_id, client=context.client()).parts(refresh=True)
+    except NotFoundError as error:
+        hint = "`s3z uploads ls` shows those there are"
+        if error.code == "NoSuchBucket":
+            context.fail(label, error, names)
+        else:
+            context.fail(label, RefusedError(f'given upload "{upload_id}" not found', "not_found", hint), names)
+        return
+    _abort(context, _Left(target.uri, upload_id, None))
 
 
 def _found(context: Context, target: Remote | str | None) -> Iterator[_Left]:

@@ -272,7 +272,8 @@ impl Work {
         }
         if let Some(most) = sync.max_delete.filter(|most| count > *most) {
             self.counts.held_back.store(count, Relaxed);
-            let text = format!("{count} objects would be deleted, but max_delete is {most}: none was");
+            let objects = if count == 1 { "1 object".to_owned() } else { format!("{count} objects") };
+            let text = format!("{objects} would be deleted, but the limit is {most}: none was");
             self.refuse(Error::config(text), "delete_limit").await;
             return Ok(());
         }

@@ -5,6 +5,8 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use crate::config::MIB;
 use crate::descriptor::{duplicate, enlarge};
 use crate::error::{Error, Result};
@@ -28,9 +30,11 @@ pub async fn open(number: RawFd, name: PathBuf) -> Result<PipeWriter> {
         return PipeWriter::on(copy, name);
     }
     drop(copy);
-    match Target::prepare(&PathBuf::from(format!("/proc/self/fd/{number}")), true)? {
-        Target::Stream(stream) => PipeWriter::open(stream).await,
-        Target::File(_) => Err(local(rustix::io::Errno::INVAL)),
+    // Told by the caller's name for it, not by the one it is opened by.
+    let named = |error: Error| error.errno().map_or(error, |errno| local(Errno::from_raw_os_error(errno)));
+    match Target::prepare(&PathBuf::from(format!("/proc/self/fd/{number}")), true).map_err(named)? {
+        Target::Stream(stream) => PipeWriter::open_as(stream, name.clone()).await.map_err(named),
+        Target::File(_) => Err(local(Errno::INVAL)),
     }
 }
 

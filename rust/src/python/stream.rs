@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -272,7 +273,10 @@ impl Reader {
     }
 }
 
-/// Writes objects to an open descriptor, one behind the other; how many were written whole, and what ended it.
+/// How many objects were written whole, how many bytes, whether what comes next begins a line, and what ended it early.
+type Catenated = (usize, u64, bool, Option<Py<PyBaseException>>);
+
+/// Writes objects to an open descriptor, one behind the other.
 #[pyfunction]
 #[pyo3(signature = (client, objects, options, descriptor, name, progress=None))]
 pub fn cat_objects<'py>(
@@ -283,21 +287,27 @@ pub fn cat_objects<'py>(
     descriptor: i32,
     name: String,
     progress: Option<Bound<'py, PyAny>>,
-) -> PyResult<(usize, u64)> {
+) -> PyResult<Catenated> {
     let requests = objects.iter().map(|(bucket, key)| stream_request(py, bucket, key, options.clone()));
     let requests = requests.collect::<PyResult<Vec<_>>>()?;
     let engine = client.engine(py)?;
     let watch = Watch { callback: progress, ..Watch::new() };
     let (counters, cancel) = (watch.progress.clone(), watch.cancel.clone());
-    wait(py, &watch, async move {
+    let (done, written, ends_line, outcome) = wait(py, &watch, async move {
         let pipe = cat::open(descriptor, PathBuf::from(name)).await?;
         let (done, outcome) = cat::cat(&engine, requests, &pipe, &counters, &cancel).await;
-        let written = pipe.written();
-        if outcome.is_err() {
-            pipe.stop().await;
+        let (written, ends_line) = (pipe.written(), pipe.ends_line());
+        let outcome = match outcome {
+            Ok(()) => pipe.finish().await,
+            Err(error) => {
+                pipe.stop().await;
+                Err(error)
+            }
+        };
+        match outcome {
+            Err(error) if error.kind() == ErrorKind::Cancelled => Err(error),
+            outcome => Ok((done, written, ends_line, outcome)),
         }
-        outcome?;
-        pipe.finish().await?;
-        Ok((done, written))
-    })
+    })?;
+    Ok((done, written, ends_line, outcome.err().map(|error| to_python(py, error).into_value(py))))
 }

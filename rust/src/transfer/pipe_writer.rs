@@ -43,6 +43,8 @@ struct Shared {
     path: PathBuf,
     stopped: AtomicBool,
     written: AtomicU64,
+    /// Whether the last byte is a newline, or there is none.
+    ends_line: AtomicBool,
     /// Empty until it is open, and once it is closed or has failed.
     pipe: Mutex<Option<OwnedFd>>,
 }
@@ -56,13 +58,13 @@ impl Drop for PipeWriter {
 impl PipeWriter {
     /// Opens it, which for a FIFO waits until somebody reads. Dropping the future ends the waiting.
     pub async fn open(target: StreamTarget) -> Result<Self> {
-        let shared = Arc::new(Shared {
-            path: target.path().to_owned(),
-            stopped: AtomicBool::new(false),
-            written: AtomicU64::new(0),
-            pipe: Mutex::default(),
-        });
-        let writer = Self { lane: Lane::start("s3z-pipe")?, shared };
+        let path = target.path().to_owned();
+        Self::open_as(target, path).await
+    }
+
+    /// The same, called `path` in errors.
+    pub async fn open_as(target: StreamTarget, path: PathBuf) -> Result<Self> {
+        let writer = Self { lane: Lane::start("s3z-pipe")?, shared: Arc::new(Shared::new(path, None)) };
         let shared = writer.shared.clone();
         writer.lane.call(move || shared.open(target)).await?;
         Ok(writer)
@@ -70,13 +72,7 @@ impl PipeWriter {
 
     /// On a descriptor as it is: a socket, which has no name to be opened by.
     pub fn on(descriptor: OwnedFd, path: PathBuf) -> Result<Self> {
-        let shared = Arc::new(Shared {
-            path,
-            stopped: AtomicBool::new(false),
-            written: AtomicU64::new(0),
-            pipe: Mutex::new(Some(descriptor)),
-        });
-        Ok(Self { lane: Lane::start("s3z-pipe")?, shared })
+        Ok(Self { lane: Lane::start("s3z-pipe")?, shared: Arc::new(Shared::new(path, Some(descriptor))) })
     }
 
     pub fn path(&self) -> &Path {
@@ -101,6 +97,11 @@ impl PipeWriter {
         self.shared.written.load(SeqCst)
     }
 
+    /// Whether what is written next begins a line: nothing was written, or a newline last.
+    pub fn ends_line(&self) -> bool {
+        self.shared.ends_line.load(SeqCst)
+    }
+
     /// Closes it, after every write. That can fail too.
     pub async fn finish(self) -> Result<()> {
         let shared = self.shared.clone();
@@ -120,6 +121,11 @@ impl PipeWriter {
 }
 
 impl Shared {
+    fn new(path: PathBuf, pipe: Option<OwnedFd>) -> Self {
+        let (stopped, ends_line) = (AtomicBool::new(false), AtomicBool::new(true));
+        Self { path, stopped, written: AtomicU64::new(0), ends_line, pipe: Mutex::new(pipe) }
+    }
+
     fn open(&self, mut target: StreamTarget) -> Result<()> {
         let mut short_since = None;
         loop {
@@ -157,6 +163,7 @@ impl Shared {
             match rustix::io::write(pipe, &bytes[..bytes.len().min(MAX_WRITE)]) {
                 Ok(0) => return Err(self.fail(Errno::IO)),
                 Ok(count) => {
+                    self.ends_line.store(bytes[count - 1] == b'\n', SeqCst);
                     bytes = &bytes[count..];
                     self.written.fetch_add(count as u64, SeqCst);
                     was_ready = false;
