@@ -571,6 +571,41 @@ class TestManifest:
         assert (len(failed(outcome)), outcome.stdout) == (1, "")
         assert not any(key.startswith("r/") for key in keys(fake_s3, "c"))
 
+    def test_of_another_store_is_of_another_job(self, fake: Command, fake_s3: FakeS3) -> None:
+        second = FakeS3("--bucket", "c")
+        try:
+            fake("cp", "--manifest", "m", "up/", "s3://c/q/")
+            for far in ("--endpoint-url", "--destination-endpoint-url"):
+                outcome = fake("cp", "--manifest", "m", far, second.endpoint, "up/", "s3://c/q/", status=1)
+                assert "is no manifest of this job" in outcome.stderr
+            fake("cp", "--manifest", "m2", "--endpoint-url", second.endpoint, "up/", "s3://c/q/")
+            assert keys(second, "c") == {f"q/{name}" for name in FILES}
+        finally:
+            second.stop()
+
+    def test_of_another_directory_is_of_another_job(self, fake: Command, tmp_path: Path) -> None:
+        (tmp_path / "there").mkdir()
+        fake("cp", "--manifest", "m", "s3://b/p/*", "out/")
+        outcome = fake("cp", "--manifest", "../m", "s3://b/p/*", "out/", cwd=tmp_path / "there", status=1)
+        assert "is no manifest of this job" in outcome.stderr
+        assert not (tmp_path / "there/out").exists()
+
+    @pytest.mark.parametrize("way", [("s3://b/p/*", "out/"), ("s3://b/p/z", "out/z")])
+    def test_file_that_is_gone_comes_again(self, fake: Command, tmp_path: Path, way: tuple[str, str]) -> None:
+        fake("cp", "--manifest", "m", *way)
+        (tmp_path / "out/z").unlink()
+        assert fake("cp", "--manifest", "m", *way).lines == ["cp s3://b/p/z out/z"]
+        assert (tmp_path / "out/z").read_bytes() == b"z"
+
+    @pytest.mark.parametrize("operation", ["cp", "mv"])
+    def test_manifest_in_the_source_stays_there(
+        self, fake: Command, fake_s3: FakeS3, tmp_path: Path, operation: str
+    ) -> None:
+        outcome = fake("--json", operation, "--manifest", "up/m", "up/", "s3://c/q/")
+        assert reasons(outcome) == {"up/m": "manifest"}
+        assert keys(fake_s3, "c") == {f"q/{name}" for name in FILES}
+        assert (tmp_path / "up/m").read_bytes().count(b"done") == len(FILES)
+
     def test_dry_run_writes_none(self, fake: Command, tmp_path: Path) -> None:
         fake("--dry-run", "cp", "--manifest", "m", "up/", "s3://c/")
         assert not (tmp_path / "m").exists()

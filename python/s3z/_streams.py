@@ -285,11 +285,11 @@ def open_reader(core: _core.Client, uri: str, buffering: int, options: ReadOptio
 
 def cat(
     core: _core.Client, objects: list[tuple[str, str]], words: _core.ReadOptions, descriptor: int, progress: Any
-) -> tuple[int, int]:
+) -> tuple[int, int, _core.TransferReport | None]:
     """Write objects, each a bucket and a key, to an open descriptor, one behind the other.
 
     Returns:
-        How many were written, and how many bytes.
+        How many were written, how many bytes, and what is known of the last one.
 
     Raises:
         BrokenPipeError: nobody reads any more.

@@ -10,14 +10,19 @@ from s3z._cli import _exit
 from s3z._cli._failures import RefusedError
 from s3z._cli._match import matches, split_wildcard
 from s3z._cli._names import Remote, has_wildcard, understand
+from s3z._cli._object import done, dry, iso
 from s3z._cli._options import UsageError
 from s3z._cli._printer import StdoutClosedError
+from s3z._exceptions import S3zError
 from s3z._streams import cat
+from s3z._transfers import common, moment
+from s3z._types import DownloadResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from s3z._cli._context import Context
+    from s3z._core_types import TransferReport
 
 _STDOUT = 1
 #: objects of one call into the core
@@ -65,15 +70,28 @@ def to_stdout(context: Context, argument: str) -> None:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF), "<stdout>")
     if not target.key or (not options.raw and (target.is_container or has_wildcard(target.key))):
         raise RefusedError("only one object can be copied to standard output", hint="`s3z cat` takes many")
-    context.label = f"cp {target.uri} -"
-    context.names = {"source": target.uri, "destination": "-"}
+    context.label = label = f"cp {target.uri} -"
+    context.names = names = {"source": target.uri, "destination": "-"}
+    if context.dry_run:
+        dry(context, label, names, _head(context, target.uri))
+        return
     words: dict[str, Any] = {
         "version_id": options.version_id,
         "verify": options.verify or "auto",
         "part_size": options.part_size,
         "max_concurrency": options.concurrency,
     }
-    _write(context, [(target.bucket, target.key)], words)
+    *_, report = _pass(context, [(target.bucket, target.key)], words)
+    assert report is not None
+    modified = moment(report["last_modified"])
+    result = DownloadResult("-", **common(report), last_modified=modified, storage_class=report["storage_class"])
+    facts = {"last_modified": None if modified is None else iso(modified), "storage_class": result.storage_class}
+    done(context, label, names, result, {"key": target.uri, **facts})
+
+
+def _head(context: Context, uri: str) -> int:
+    """Bytes of an object that has to be there."""
+    return context.client("source").head(uri, version_id=context.options.version_id).size
 
 
 def _words(context: Context) -> Any:
@@ -104,6 +122,8 @@ def _keys(context: Context, target: Remote) -> Iterator[str]:
     """What the argument stands for, in key order."""
     wild = not context.options.raw and has_wildcard(target.key)
     if not wild and target.key and (context.options.raw or not target.is_container):
+        if context.dry_run:
+            _head(context, target.uri)
         yield target.key
         return
     prefix = split_wildcard(target.key)[0] if wild else target.key
@@ -125,11 +145,20 @@ def _write(context: Context, batch: list[tuple[str, str]], words: Any) -> None:
         for bucket, key in batch:
             context.printer.debug(f"cat s3://{bucket}/{key}", "dry run")
         return
+    count, written, _ = _pass(context, batch, words)
+    context.tally.done += count
+    context.tally.transferred += written
+
+
+def _pass(context: Context, batch: list[tuple[str, str]], words: Any) -> tuple[int, int, TransferReport | None]:
+    """Write objects, and say how many, how many bytes, and what is known of the last one."""
     progress = context.display.show if context.display.active else None
     try:
         with context.printer.lock:
-            done, written = cat(context.client()._native(), batch, words, _STDOUT, progress)
+            return cat(context.client("source")._native(), batch, words, _STDOUT, progress)
     except BrokenPipeError:
         raise StdoutClosedError from None
-    context.tally.done += done
-    context.tally.transferred += written
+    except S3zError as error:
+        if error.code != "InvalidObjectState":
+            raise
+        raise RefusedError(f'object "s3://{error.bucket}/{error.key}" is on Glacier storage', "glacier") from None

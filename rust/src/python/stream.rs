@@ -272,6 +272,9 @@ impl Reader {
     }
 }
 
+/// Objects, bytes, and the report of the last object.
+type Written<'py> = (usize, u64, Option<Bound<'py, PyDict>>);
+
 /// Writes objects to an open descriptor, one behind the other; how many were written whole, and what ended it.
 #[pyfunction]
 #[pyo3(signature = (client, objects, options, descriptor, name, progress=None))]
@@ -283,21 +286,22 @@ pub fn cat_objects<'py>(
     descriptor: i32,
     name: String,
     progress: Option<Bound<'py, PyAny>>,
-) -> PyResult<(usize, u64)> {
+) -> PyResult<Written<'py>> {
     let requests = objects.iter().map(|(bucket, key)| stream_request(py, bucket, key, options.clone()));
     let requests = requests.collect::<PyResult<Vec<_>>>()?;
     let engine = client.engine(py)?;
     let watch = Watch { callback: progress, ..Watch::new() };
     let (counters, cancel) = (watch.progress.clone(), watch.cancel.clone());
-    wait(py, &watch, async move {
+    let (all, written) = wait(py, &watch, async move {
         let pipe = cat::open(descriptor, PathBuf::from(name)).await?;
-        let (done, outcome) = cat::cat(&engine, requests, &pipe, &counters, &cancel).await;
+        let (all, outcome) = cat::cat(&engine, requests, &pipe, &counters, &cancel).await;
         let written = pipe.written();
         if outcome.is_err() {
             pipe.stop().await;
         }
         outcome?;
         pipe.finish().await?;
-        Ok((done, written))
-    })
+        Ok((all, written))
+    })?;
+    Ok((all.done, written, all.last.map(|report| convert::report(py, report)).transpose()?))
 }
