@@ -327,14 +327,22 @@ class TestClassesAndVersions:
     def test_cold_objects_are_skipped_or_tried(
         self, cold: Command, fake_s3: FakeS3, tmp_path: Path, source: str
     ) -> None:
-        frozen = {"type": "respond", "status": 403, "code": "InvalidObjectState"}
-        fake_s3.rule(frozen, operation="GetObject", key="cold/GLACIER", times=1 if source.endswith("GLACIER") else 0)
+        # Known from a listing, or a look at what was named: it is not asked for.
         outcome = cold("--json", "cp", "--ignore-glacier-warnings", source, "out/")
         assert reasons(outcome)["s3://b/cold/GLACIER"] == "glacier"
         assert tally(outcome)["objects"]["failed"] == 0
         assert "GLACIER" not in tree(tmp_path / "out")
+        assert not fake_s3.log(operation="GetObject", key="cold/GLACIER")
         cold("cp", "--force-glacier-transfer", source, "out/")
         assert "GLACIER" in tree(tmp_path / "out")
+
+    def test_object_that_only_the_store_knows_to_be_cold(self, fake: Command, fake_s3: FakeS3, tmp_path: Path) -> None:
+        frozen = {"type": "respond", "status": 403, "code": "InvalidObjectState"}
+        fake_s3.rule(frozen, operation="GetObject", key="p/z")
+        for source in ("s3://b/p/z", "s3://b/p/*"):
+            outcome = fake("--json", "cp", "--ignore-glacier-warnings", source, "out/")
+            assert reasons(outcome) == {"s3://b/p/z": "glacier"}
+        assert "z" not in tree(tmp_path / "out")
 
     def test_version(self, fake: Command, fake_s3: FakeS3, tmp_path: Path) -> None:
         fake_s3.boto3.put_bucket_versioning(Bucket="b", VersioningConfiguration={"Status": "Enabled"})
