@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from s3z import _core, _progress
 from s3z._config import check_part_size, one_of
 from s3z._exceptions import ConfigError, S3zError
-from s3z._transfers import common, object_uri
-from s3z._types import StreamResult
+from s3z._transfers import common, moment, object_uri
+from s3z._types import DownloadResult, StreamResult
 from s3z._units import MIB
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ def open_reader(core: _core.Client, uri: str, buffering: int, options: ReadOptio
 
 def cat(
     core: _core.Client, objects: list[tuple[str, str]], words: _core.ReadOptions, descriptor: int, progress: Any
-) -> tuple[int, int, _core.TransferReport | None]:
+) -> tuple[int, int, DownloadResult | None]:
     """Write objects, each a bucket and a key, to an open descriptor, one behind the other.
 
     Returns:
@@ -297,7 +297,11 @@ def cat(
     """
     watcher = _progress.watch(progress, objects[0][1])
     try:
-        return _core.cat_objects(core, objects, words, descriptor, "<stdout>", watcher)
+        done, written, report = _core.cat_objects(core, objects, words, descriptor, "<stdout>", watcher)
     finally:
         if watcher is not None:
             watcher.close()
+    if report is None:
+        return done, written, None
+    more: dict[str, Any] = {"last_modified": moment(report["last_modified"]), "storage_class": report["storage_class"]}
+    return done, written, DownloadResult(path="-", **common(report), **more)

@@ -15,14 +15,12 @@ from s3z._cli._options import UsageError
 from s3z._cli._printer import StdoutClosedError
 from s3z._exceptions import S3zError
 from s3z._streams import cat
-from s3z._transfers import common, moment
-from s3z._types import DownloadResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from s3z._cli._context import Context
-    from s3z._core_types import TransferReport
+    from s3z._types import DownloadResult
 
 _STDOUT = 1
 #: objects of one call into the core
@@ -81,10 +79,9 @@ def to_stdout(context: Context, argument: str) -> None:
         "part_size": options.part_size,
         "max_concurrency": options.concurrency,
     }
-    *_, report = _pass(context, [(target.bucket, target.key)], words)
-    assert report is not None
-    modified = moment(report["last_modified"])
-    result = DownloadResult("-", **common(report), last_modified=modified, storage_class=report["storage_class"])
+    *_, result = _pass(context, [(target.bucket, target.key)], words)
+    assert result is not None
+    modified = result.last_modified
     facts = {"last_modified": None if modified is None else iso(modified), "storage_class": result.storage_class}
     done(context, label, names, result, {"key": target.uri, **facts})
 
@@ -150,7 +147,7 @@ def _write(context: Context, batch: list[tuple[str, str]], words: Any) -> None:
     context.tally.transferred += written
 
 
-def _pass(context: Context, batch: list[tuple[str, str]], words: Any) -> tuple[int, int, TransferReport | None]:
+def _pass(context: Context, batch: list[tuple[str, str]], words: Any) -> tuple[int, int, DownloadResult | None]:
     """Write objects, and say how many, how many bytes, and what is known of the last one."""
     progress = context.display.show if context.display.active else None
     try:
