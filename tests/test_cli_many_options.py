@@ -327,14 +327,22 @@ class TestClassesAndVersions:
     def test_cold_objects_are_skipped_or_tried(
         self, cold: Command, fake_s3: FakeS3, tmp_path: Path, source: str
     ) -> None:
-        frozen = {"type": "respond", "status": 403, "code": "InvalidObjectState"}
-        fake_s3.rule(frozen, operation="GetObject", key="cold/GLACIER", times=1 if source.endswith("GLACIER") else 0)
+        # Known from a listing, or a look at what was named: it is not asked for.
         outcome = cold("--json", "cp", "--ignore-glacier-warnings", source, "out/")
         assert reasons(outcome)["s3://b/cold/GLACIER"] == "glacier"
         assert tally(outcome)["objects"]["failed"] == 0
         assert "GLACIER" not in tree(tmp_path / "out")
+        assert not fake_s3.log(operation="GetObject", key="cold/GLACIER")
         cold("cp", "--force-glacier-transfer", source, "out/")
         assert "GLACIER" in tree(tmp_path / "out")
+
+    def test_object_that_only_the_store_knows_to_be_cold(self, fake: Command, fake_s3: FakeS3, tmp_path: Path) -> None:
+        frozen = {"type": "respond", "status": 403, "code": "InvalidObjectState"}
+        fake_s3.rule(frozen, operation="GetObject", key="p/z")
+        for source in ("s3://b/p/z", "s3://b/p/*"):
+            outcome = fake("--json", "cp", "--ignore-glacier-warnings", source, "out/")
+            assert reasons(outcome) == {"s3://b/p/z": "glacier"}
+        assert "z" not in tree(tmp_path / "out")
 
     def test_version(self, fake: Command, fake_s3: FakeS3, tmp_path: Path) -> None:
         fake_s3.boto3.put_bucket_versioning(Bucket="b", VersioningConfiguration={"Status": "Enabled"})
@@ -595,6 +603,41 @@ class TestManifest:
             process.communicate()
         assert (len(failed(outcome)), outcome.stdout) == (1, "")
         assert not any(key.startswith("r/") for key in keys(fake_s3, "c"))
+
+    def test_of_another_store_is_of_another_job(self, fake: Command, fake_s3: FakeS3) -> None:
+        second = FakeS3("--bucket", "c")
+        try:
+            fake("cp", "--manifest", "m", "up/", "s3://c/q/")
+            for far in ("--endpoint-url", "--destination-endpoint-url"):
+                outcome = fake("cp", "--manifest", "m", far, second.endpoint, "up/", "s3://c/q/", status=1)
+                assert "is no manifest of this job" in outcome.stderr
+            fake("cp", "--manifest", "m2", "--endpoint-url", second.endpoint, "up/", "s3://c/q/")
+            assert keys(second, "c") == {f"q/{name}" for name in FILES}
+        finally:
+            second.stop()
+
+    def test_of_another_directory_is_of_another_job(self, fake: Command, tmp_path: Path) -> None:
+        (tmp_path / "there").mkdir()
+        fake("cp", "--manifest", "m", "s3://b/p/*", "out/")
+        outcome = fake("cp", "--manifest", "../m", "s3://b/p/*", "out/", cwd=tmp_path / "there", status=1)
+        assert "is no manifest of this job" in outcome.stderr
+        assert not (tmp_path / "there/out").exists()
+
+    @pytest.mark.parametrize("way", [("s3://b/p/*", "out/"), ("s3://b/p/z", "out/z")])
+    def test_file_that_is_gone_comes_again(self, fake: Command, tmp_path: Path, way: tuple[str, str]) -> None:
+        fake("cp", "--manifest", "m", *way)
+        (tmp_path / "out/z").unlink()
+        assert fake("cp", "--manifest", "m", *way).lines == ["cp s3://b/p/z out/z"]
+        assert (tmp_path / "out/z").read_bytes() == b"z"
+
+    @pytest.mark.parametrize("operation", ["cp", "mv"])
+    def test_manifest_in_the_source_stays_there(
+        self, fake: Command, fake_s3: FakeS3, tmp_path: Path, operation: str
+    ) -> None:
+        outcome = fake("--json", operation, "--manifest", "up/m", "up/", "s3://c/q/")
+        assert reasons(outcome) == {"up/m": "manifest"}
+        assert keys(fake_s3, "c") == {f"q/{name}" for name in FILES}
+        assert (tmp_path / "up/m").read_bytes().count(b"done") == len(FILES)
 
     def test_dry_run_writes_none(self, fake: Command, tmp_path: Path) -> None:
         fake("--dry-run", "cp", "--manifest", "m", "up/", "s3://c/")

@@ -257,6 +257,36 @@ class TestRefused:
         assert (places(tmp_path), tree(tmp_path / "up")) == (before, FILES)
         assert objects(fake_s3, "b") == {f"p/{name}": content for name, content in FILES.items()}
 
+    @pytest.mark.parametrize("flags", [[], ["--verify=auto"]])
+    def test_environment_does_not_switch_verification_off(
+        self, fake: Command, fake_s3: FakeS3, tmp_path: Path, flags: list[str]
+    ) -> None:
+        fill(fake_s3, "b", {"flip": b"content"}, ChecksumAlgorithm="CRC32")
+        fake_s3.rule({"type": "bit_flip", "offset": 3}, operation="GetObject", key="flip")
+        environment = {"AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required"}
+        outcome = fake("--json", "-r0", "mv", *flags, "s3://b/flip", "out", env=environment, status=1)
+        assert kinds(outcome) == {"s3://b/flip": "integrity"}
+        assert not (tmp_path / "out").exists()
+        assert "flip" in keys(fake_s3, "b")
+        # A copy may be without; what the command line says prevails.
+        assert fake("-r0", "cp", *flags, "s3://b/flip", "out", env=environment, status=None).status == len(flags)
+
+    @pytest.mark.parametrize("flags", [[], ["--dry-run"]])
+    def test_destination_that_keeps_nothing(
+        self, fake: Command, fake_s3: FakeS3, tmp_path: Path, flags: list[str]
+    ) -> None:
+        plant(tmp_path, {"out/a.txt": b""})
+        os.mkfifo(tmp_path / "fifo")
+        os.mkfifo(tmp_path / "out/z")
+        for name in ("/dev/null", "fifo", "/dev/stderr"):
+            outcome = fake("--json", *flags, "mv", "s3://b/p/z", name, status=1)
+            assert kinds(outcome) == {"s3://b/p/z": "not_regular_file"}, name
+            line = failed(fake(*flags, "mv", "s3://b/p/z", name, status=1))[0]
+            assert line.endswith(f'object "{name}" is not a regular file')
+        outcome = fake("--json", *flags, "mv", "s3://b/p/*", "out/", status=1)
+        assert kinds(outcome) == {"s3://b/p/z": "not_regular_file"}
+        assert read(fake_s3, "b", "p/z") == b"z"
+
     def test_two_sources_flattened_to_one_name_keep_the_second(self, sides: Sides, fake: Command) -> None:
         sides.server.put("b", "p/2/z", b"second")
         plant(sides.directory / "up", {"2/z": b"second"})

@@ -176,7 +176,7 @@ def test_no_clobber_and_dry_run(fake_s3: FakeS3, run: Command) -> None:
         (["cp", "-", "here"], 1, 'target "here" must be an object'),
         (["pipe"], 2, "expected 1 argument"),
         (["pipe", "-p", "1", "s3://b/k"], 2, "at least 5M"),
-        (["cp", "--no-resume", "-", "s3://b/k"], 2, "needs a remote source"),
+        (["cp", "--no-resume", "-", "s3://b/k"], 2, "says nothing of standard input"),
         (["cp", "--expected-size", "5G", "file", "s3://b/k"], 2, "is for stdin"),
         (["pipe", "--expected-size", "many", "s3://b/k"], 2, "expected-size"),
     ],

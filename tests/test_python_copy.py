@@ -152,6 +152,26 @@ class TestMove:
             fake_client.move(f"s3://{fake_bucket}/a", f"s3://{fake_bucket}/b")
         assert keys(fake_s3, fake_bucket) == {"a", "b"}
 
+    def test_no_setting_switches_verification_off(
+        self, fake_s3: FakeS3, fake_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fill(fake_s3, fake_bucket, {"a": b"content"}, ChecksumAlgorithm="CRC32")
+        fake_s3.rule({"type": "bit_flip", "offset": 3}, operation="GetObject")
+        monkeypatch.setenv("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required")
+        client, uri = fake_s3.client(), f"s3://{fake_bucket}/a"
+        with pytest.raises(s3z.IntegrityError):
+            client.move(uri, tmp_path / "moved")
+        assert client.download(uri, tmp_path / "copied").verified.kind == "length"
+        assert keys(fake_s3, fake_bucket) == {"a"}
+
+    def test_needs_a_file(self, fake_client: s3z.Client, fake_s3: FakeS3, fake_bucket: str, tmp_path: Path) -> None:
+        fill(fake_s3, fake_bucket, {"a": b"content"})
+        os.mkfifo(tmp_path / "fifo")
+        for place in ("/dev/null", tmp_path / "fifo"):
+            with pytest.raises(OSError, match="not a regular file"):
+                fake_client.move(f"s3://{fake_bucket}/a", place)
+        assert objects(fake_s3, fake_bucket) == {"a": b"content"}
+
     def test_what_is_no_move(self, fake_client: s3z.Client, fake_s3: FakeS3, fake_bucket: str, tmp_path: Path) -> None:
         fill(fake_s3, fake_bucket, {"a": b"a", "b": b"b"})
         plant(tmp_path, {"file": b"f"})

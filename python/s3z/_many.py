@@ -205,6 +205,8 @@ def one(
         "tells_report": True,
     }
     del request["version_id"]
+    if operation == "mv":
+        request["verify"] = asked.verify  # no setting switches it off for what removes its source
     with Course(progress, source.shown) as course:
         course.run(*sides, request)
         if course.failures:

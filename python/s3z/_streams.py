@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from s3z import _core, _progress
 from s3z._config import check_part_size, one_of
 from s3z._exceptions import ConfigError, S3zError
-from s3z._transfers import common, object_uri
-from s3z._types import StreamResult
+from s3z._transfers import common, moment, object_uri
+from s3z._types import DownloadResult, StreamResult
 from s3z._units import MIB
 
 if TYPE_CHECKING:
@@ -283,21 +283,42 @@ def open_reader(core: _core.Client, uri: str, buffering: int, options: ReadOptio
     return raw if buffering == 0 else io.BufferedReader(raw, _BUFFERED if buffering == -1 else buffering)
 
 
+class Catenated(NamedTuple):
+    """What became of objects that were written one behind the other.
+
+    Attributes:
+        done: how many were written whole.
+        written: bytes, also of the one that was not.
+        ends_line: whether what comes next begins a line.
+        last: what is known of the last one.
+        error: what ended it early; a BrokenPipeError if nobody reads any more.
+    """
+
+    done: int
+    written: int
+    ends_line: bool
+    last: DownloadResult | None
+    error: BaseException | None
+
+
 def cat(
     core: _core.Client, objects: list[tuple[str, str]], words: _core.ReadOptions, descriptor: int, progress: Any
-) -> tuple[int, int, bool, BaseException | None]:
+) -> Catenated:
     """Write objects, each a bucket and a key, to an open descriptor, one behind the other.
-
-    Returns:
-        How many were written, how many bytes, whether what comes next begins a line, and what ended it early: a
-        BrokenPipeError if nobody reads any more.
 
     Raises:
         OSError: there is no such descriptor, or nothing can be written to it.
     """
     watcher = _progress.watch(progress, objects[0][1])
     try:
-        return _core.cat_objects(core, objects, words, descriptor, "<stdout>", watcher)
+        done, written, ends_line, report, error = _core.cat_objects(
+            core, objects, words, descriptor, "<stdout>", watcher
+        )
     finally:
         if watcher is not None:
             watcher.close()
+    last = None
+    if report is not None:
+        modified, storage_class = moment(report["last_modified"]), report["storage_class"]
+        last = DownloadResult(path="-", **common(report), last_modified=modified, storage_class=storage_class)
+    return Catenated(done, written, ends_line, last, error)

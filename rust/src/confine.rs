@@ -33,6 +33,9 @@ pub fn relative(key: &[u8]) -> Result<Vec<&OsStr>> {
     if key.starts_with(b"/") {
         return Err(unsafe_key("it begins with \"/\""));
     }
+    if key.ends_with(b"/") {
+        return Err(unsafe_key("it ends with \"/\""));
+    }
     if key.len() > MAX_PATH {
         return Err(unsafe_key(&format!("it is longer than {MAX_PATH} bytes")));
     }

@@ -81,9 +81,7 @@ impl Error {
 
     /// A failed file call: keeps errno and the file's name.
     pub fn local(path: &Path, source: io::Error) -> Self {
-        let text = source.to_string();
-        let text = text.split(" (os error").next().unwrap_or_default();
-        let mut error = Self::new(ErrorKind::LocalIo, text);
+        let mut error = Self::new(ErrorKind::LocalIo, without_number(&source.to_string()));
         error.0.errno = source.raw_os_error();
         error.0.path = Some(path.to_owned());
         error.0.source = Some(Box::new(source));
@@ -93,9 +91,8 @@ impl Error {
     /// A failed system call that was about no file.
     pub fn local_os(what: &str, errno: i32) -> Self {
         let source = io::Error::from_raw_os_error(errno);
-        let text = source.to_string();
-        let mut error =
-            Self::new(ErrorKind::LocalIo, format!("{what}: {}", text.split(" (os error").next().unwrap_or_default()));
+        let text = format!("{what}: {}", without_number(&source.to_string()));
+        let mut error = Self::new(ErrorKind::LocalIo, text);
         error.0.errno = Some(errno);
         error.0.source = Some(Box::new(source));
         error
@@ -323,11 +320,16 @@ impl std::error::Error for Error {
     }
 }
 
+/// The text of a system error without its number.
+pub fn without_number(text: &str) -> &str {
+    text.split(" (os error").next().unwrap_or_default()
+}
+
 /// Longest text of a server, in characters, that is shown to a person.
 pub const MAX_SHOWN: usize = 1024;
 
-/// Makes foreign text safe for a terminal or log (S16): control, bidi and line characters become `\u{..}`
-/// escapes, and at most `limit` characters are kept.
+/// Makes foreign text safe for a terminal or log (S16), as `_escape.py` does: on one line, marks that hide or reorder
+/// and control characters as `\x1b`, and at most `limit` characters of it.
 pub fn escape(text: &str, limit: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(limit));
     for (count, c) in text.chars().enumerate() {
@@ -336,14 +338,30 @@ pub fn escape(text: &str, limit: usize) -> String {
             break;
         }
         match c {
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' => {
-                shown.extend(c.escape_unicode());
-            }
-            c if c.is_control() => shown.extend(c.escape_unicode()),
-            c => shown.push(c),
+            '\n' | '\r' | '\t' => shown.push(' '),
+            c => push_escaped(c, &mut shown),
         }
     }
     shown
+}
+
+/// One character, escaped if it is a control character, or a mark that reorders or hides what is shown.
+pub fn push_escaped(c: char, shown: &mut String) {
+    use std::fmt::Write;
+    let code = u32::from(c);
+    // Writing to a string does not fail.
+    let _ = match c {
+        '\0'..='\x1f' | '\x7f'..='\u{9f}' => write!(shown, "\\x{code:02x}"),
+        '\u{61c}' | '\u{180e}' | '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' => {
+            write!(shown, "\\u{code:04x}")
+        }
+        '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' => write!(shown, "\\u{code:04x}"),
+        '\u{e0000}'..='\u{e007f}' => write!(shown, "\\U{code:08x}"),
+        c => {
+            shown.push(c);
+            Ok(())
+        }
+    };
 }
 
 #[cfg(test)]
@@ -352,7 +370,7 @@ mod tests {
 
     #[test]
     fn escapes_control_and_bidi_and_cuts() {
-        assert_eq!(escape("a\x1b[31m\u{202e}b\n", 100), "a\\u{1b}[31m\\u{202e}b\\u{a}");
+        assert_eq!(escape("a\x1b[31m\u{202e}b\n", 100), "a\\x1b[31m\\u202eb ");
         assert_eq!(escape("abcdef", 3), "abc…");
         assert_eq!(escape("größe 🙂", 100), "größe 🙂");
     }

@@ -136,7 +136,7 @@ mod tests {
             ("s3://", "\"s3://\" names no bucket"),
             ("s3:///k", "\"s3:///k\" names no bucket"),
             ("s3://b*/k", "bucket names take no wildcards"),
-            ("s3://b\u{1b}[1m/k", "\"b\\u{1b}[1m\" is not a bucket name"),
+            ("s3://b\u{1b}[1m/k", "\"b\\x1b[1m\" is not a bucket name"),
         ];
         for (text, message) in table {
             let error = S3Uri::parse(text).unwrap_err();

@@ -9,7 +9,7 @@ import time
 
 from s3z import _log
 from s3z._cli._failures import Failure
-from s3z._cli._options import LOG_LEVELS
+from s3z._cli._options import LOG_LEVELS, UsageError
 from s3z._cli._printer import Printer
 from s3z._cli._progress import Display, Part, Tally
 from s3z._cli._values import choice
@@ -151,6 +151,8 @@ class Context:
         from s3z._config import TransferConfig
 
         options = self.options
+        if options.no_sign_request and own.get("profile"):  # of a line of `run`, whose own options know no global ones
+            raise UsageError('option "--no-sign-request" and a profile of one side exclude each other', self.command)
         return Client(
             profile=own.get("profile") or options.profile,
             credentials_file=options.credentials_file,

@@ -39,6 +39,8 @@ _KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (KeyboardInterrupt, "interrupted"),
     (OSError, "local_io"),
 )
+#: parameters that the core names where the command has an option
+_PARAMETERS = (("part_size", "part-size"), ("max_concurrency", "concurrency"))
 _HINTS = {
     "NoSuchBucket": "`s3z ls` shows your buckets; bucket names are unique to an endpoint, see --endpoint-url",
     "NoSuchKey": "names are case-sensitive; `s3z ls` of the prefix shows what is there",
@@ -94,11 +96,15 @@ class Failure:
             self.hint = f"the upload {error.upload_id} is unfinished and may cost storage"
 
     def _message(self, error: BaseException) -> str:
+        if isinstance(error, ConfigError):
+            return _as_option(str(error))
         if isinstance(error, S3zError):
             return self._answer(str(error))
         if isinstance(error, KeyboardInterrupt):
             return "interrupted"
         if isinstance(error, OSError) and error.strerror:
+            if self.kind == "not_regular_file" and isinstance(error.filename, (str, bytes)):
+                return f'object "{os.fsdecode(error.filename)}" is not a regular file'
             cause = error.strerror[:1].lower() + error.strerror[1:]
             name = error.filename
             return f'"{os.fsdecode(name)}": {cause}' if isinstance(name, (str, bytes)) else cause
@@ -132,6 +138,15 @@ class Failure:
             "errno": self.errno,
             "hint": self.hint,
         }
+
+
+def _as_option(text: str) -> str:
+    """What was said of a parameter, said of the option."""
+    named, mark, rest = text.rpartition('": ') if text.startswith('"s3://') else ("", "", text)
+    for name, option in _PARAMETERS:
+        if rest.startswith(f"{name} "):
+            return f'{named}{mark}option "--{option}":{rest.removeprefix(name)}'
+    return text
 
 
 def _kind(error: BaseException) -> str:

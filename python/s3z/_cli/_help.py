@@ -53,6 +53,7 @@ name is part of the result unless it has a `/` at its end. DST that is a bucket,
 (ends in `/`) or a directory gets the names below it. `-` is standard input or output.
 A download appears under its name only once it is complete and checked; an upload appears
 complete, or not at all. One object that fails is named, and stops no other.
+Of -n, -s and -u, where several are given, the last in this order decides.
 
 examples:
   s3z cp s3://bucket/data.bin .                  the file data.bin, here
@@ -110,7 +111,7 @@ how many objects there are, and how many bytes in them
 
 usage: s3z [global options] du [options] ARG
 
-Selected is what `s3z ls` shows for ARG.
+Selected is what `s3z ls` shows for ARG; zero-byte markers of directories do not count.
 
 examples:
   s3z du "s3://bucket/2026/*"

@@ -28,7 +28,7 @@ def iso(moment: datetime) -> str:
 
 def store(context: Context, source: Any, target: Remote, names: dict[str, str], size: Callable[[], int | None]) -> None:
     """Make `target` of a file or of standard input, and tell it; `size` is asked for a dry run."""
-    options, label, client = context.options, context.label, context.client()
+    options, label, client = context.options, context.label, context.client("destination")
     if options.no_clobber and client.exists(target.uri):
         skip(context, label, names)
         return
@@ -47,7 +47,7 @@ def store(context: Context, source: Any, target: Remote, names: dict[str, str], 
 
 def _send(context: Context, source: Any, target: Remote) -> UploadResult:
     """Upload `source` with the options of the object."""
-    options, client = context.options, context.client()
+    options, client = context.options, context.client("destination")
     headers = {name: getattr(options, name) for name in HEADERS}
     expires = None if options.expires is None else datetime.fromisoformat(options.expires)
 

@@ -12,6 +12,7 @@ from s3z._cli._values import (
     expiry,
     extensions,
     group_size,
+    header,
     key_value,
     level,
     memory_size,
@@ -106,18 +107,18 @@ _PARTS = (
 )  # fmt: skip
 #: of the object that is made
 _OBJECT = (
-    Option("storage-class", "storage class of the object", "CLASS", convert=not_empty),
-    Option("acl", "canned ACL of the object", "ACL", convert=not_empty),
+    Option("storage-class", "storage class of the object", "CLASS", convert=header),
+    Option("acl", "canned ACL of the object", "ACL", convert=header),
     Option("sse", "encryption at the store", "AES256|aws:kms|aws:kms:dsse",
            convert=choice("AES256", "aws:kms", "aws:kms:dsse", fold=False)),
-    Option("sse-kms-key-id", "key for it", "ID", convert=not_empty),
+    Option("sse-kms-key-id", "key for it", "ID", convert=header),
     Option("metadata", "the user's own metadata; may be repeated", "K=V", convert=key_value, repeat=True),
     Option("checksum-algorithm", "stored with the object (default CRC64NVME)", "NAME",
            convert=choice("crc64nvme", "crc32c", "crc32", "sha1", "sha256")),
-    Option("content-type", "Content-Type of the object (default by name and content)", "TYPE", convert=not_empty),
-    Option("content-encoding", "Content-Encoding of the object", "TEXT", convert=not_empty),
-    Option("content-disposition", "Content-Disposition of the object", "TEXT", convert=not_empty),
-    Option("cache-control", "Cache-Control of the object", "TEXT", convert=not_empty),
+    Option("content-type", "Content-Type of the object (default by name and content)", "TYPE", convert=header),
+    Option("content-encoding", "Content-Encoding of the object", "TEXT", convert=header),
+    Option("content-disposition", "Content-Disposition of the object", "TEXT", convert=header),
+    Option("cache-control", "Cache-Control of the object", "TEXT", convert=header),
     Option("expires", "Expires of the object", "RFC3339", convert=rfc3339),
 )  # fmt: skip
 _RAW = Option("raw", "take * and ? as ordinary characters")
@@ -172,9 +173,8 @@ _FILES_FROM = (
     ),
     Option("null", "the names of --files-from end with NUL"),
 )
-CP = (
+MV = (
     *_TRANSFER,
-    _PARTS[2],
     _PARTS[3],
     Option("flatten", "only the last component of names", short="f"),
     Option("if-size-differ", "skip what is there in the same size", short="s"),
@@ -183,6 +183,7 @@ CP = (
     *_FILES_FROM,
     Option("manifest", "note what is done; skip what is noted and unchanged", "FILE", convert=not_empty),
 )
+CP = (*MV, _PARTS[2])
 SYNC = (
     *_TRANSFER,
     Option("delete", "remove what is only at the destination, if everything else went well"),
@@ -306,7 +307,7 @@ DU = (
     Option("humanize", "sizes as 1.0K, 30.8M", short="H", aliases=("human-readable",)),
     _EXCLUDE,
     _RECURSIVE,
-    _ALL_VERSIONS,
+    Option("all-versions", "every version; the markers of deleted ones do not count"),
     _VERSION,
 )
 VERIFY = (
@@ -335,7 +336,7 @@ COMMANDS: dict[str, tuple[tuple[Option, ...], int, int]] = {
     "head": (HEAD, 1, 1),
     "ls": (LS, 0, 1),
     "mb": ((), 1, 1),
-    "mv": (CP, 2, 2),
+    "mv": (MV, 2, 2),
     "pack": (PACK, 1, 2),
     "pipe": (PIPE, 1, 1),
     "presign": (PRESIGN, 1, 1),
@@ -362,6 +363,8 @@ EXCLUDING = (
     ("files-from", "exclude"),
     ("no-sign-request", "profile"),
     ("no-sign-request", "credentials-file"),
+    ("no-sign-request", "source-profile"),
+    ("no-sign-request", "destination-profile"),
     ("index-only", "sample"),
     ("size-only", "download"),
     ("upload-id", "older-than"),

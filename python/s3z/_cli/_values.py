@@ -7,6 +7,9 @@ import re
 from s3z._escape import shown_uri
 from s3z._units import GIB, KIB, MIB, parse_count, parse_size, positive_duration
 
+#: what names of headers are made of
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 #: those that completion scripts are there for
 SHELLS = ("bash", "zsh", "fish")
 
@@ -93,7 +96,10 @@ def endpoint(text: str) -> str:
     """A URL with `http://` or `https://`."""
     if not text.startswith(("http://", "https://")):
         raise ValueError(f'"{shown_uri(text)}" must begin with http:// or https://')
-    return text
+    from s3z._config import check_endpoint
+
+    # Its `ConfigError` is a `ValueError`.
+    return check_endpoint(text)
 
 
 def not_empty(text: str) -> str:
@@ -103,12 +109,27 @@ def not_empty(text: str) -> str:
     return text
 
 
+def header(text: str) -> str:
+    """Text that can be the value of a header.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not text.isascii() or not text.replace("\t", " ").isprintable():
+        raise ValueError("visible ASCII characters only")
+    if text != text.strip():
+        raise ValueError("blanks at an end would be lost")
+    return not_empty(text)
+
+
 def key_value(text: str) -> tuple[str, str]:
     """`K=V`."""
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise ValueError(f'"{text}" must have the form K=V')
-    return name, value
+    if _TOKEN.fullmatch(name) is None:
+        raise ValueError(f'"{name}" cannot be a name: use ASCII letters, digits and "-"')
+    return name, header(value) if value else value
 
 
 def rfc3339(text: str) -> str:
@@ -116,12 +137,12 @@ def rfc3339(text: str) -> str:
     from datetime import datetime
 
     try:
-        moment = datetime.fromisoformat(text)
+        found = _RFC3339.fullmatch(text) is not None and datetime.fromisoformat(text.upper()) is not None
     except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None or len(text) < 20:
+        found = False
+    if not found:
         raise ValueError(f'"{text}" is not an RFC 3339 time, such as 2026-05-01T08:00:00Z')
-    return text
+    return text.upper()
 
 
 _RANGE = re.compile(r"(\d{1,18})-(\d{0,18})|-\d{1,18}", re.ASCII)

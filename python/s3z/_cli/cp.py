@@ -13,13 +13,25 @@ from s3z._cli._files_from import check_options as check_files_from
 from s3z._cli._many import Source, check_apart, goal, understand_source, understand_target
 from s3z._cli._names import Remote
 from s3z._cli._object import HEADERS
-from s3z._cli._options import UsageError
+from s3z._cli._options import COMMANDS, UsageError
 from s3z._units import MIB
 
 if TYPE_CHECKING:
     from s3z._cli._context import Context
 
 _OF_OBJECTS = (*HEADERS, "checksum_algorithm", "metadata", "expires", "metadata_directive")
+_SIDE = ("region", "profile", "endpoint_url")
+#: options that say something of standard input as the source
+_OF_INPUT = frozenset(
+    (
+        *HEADERS, "checksum_algorithm", "metadata", "expires", "concurrency", "part_size", "expected_size", "raw",
+        "no_clobber", *(f"destination_{name}" for name in _SIDE),
+    )
+)  # fmt: skip
+#: and of standard output as the destination
+_OF_OUTPUT = frozenset(
+    ("concurrency", "part_size", "verify", "version_id", "raw", *(f"source_{name}" for name in _SIDE))
+)
 
 _OF_SIDES = ("region", "profile", "endpoint_url")
 
@@ -56,11 +68,13 @@ def run(context: Context) -> None:
 
 
 def _standard_streams(context: Context, first: str) -> None:
-    options = context.options
     if context.command == "mv":
         raise RefusedError("mv cannot move standard input or output")
-    if options.files_from is not None or options.manifest is not None:
-        raise UsageError('options "--files-from" and "--manifest" do not go with "-"', "cp")
+    what, known = ("input", _OF_INPUT) if first == "-" else ("output", _OF_OUTPUT)
+    for option in COMMANDS["cp"][0]:
+        value = getattr(context.options, option.dest, None)
+        if value is not None and value is not False and option.dest not in known:
+            raise UsageError(f'option "--{option.name}" says nothing of standard {what}', "cp")
     if first == "-":
         pipe.run(context)
         return
@@ -133,11 +147,21 @@ def check_options(context: Context, source: Source, target: Remote | str) -> Non
         raise UsageError("mv cannot do without verification: it removes the source", command)
 
 
+def _job(context: Context) -> bytes:
+    """What was asked for, so that the same source means the same destination: with both stores, and whole paths."""
+    stores = (context.client(side).endpoint_url or "" for side in ("source", "destination"))
+    here = os.getcwd()  # noqa: PTH109 - names are bytes, and pathlib would cost start-up time
+    places = (each if each.startswith("s3://") else os.path.join(here, each) for each in context.arguments)  # noqa: PTH118
+    return "\0".join([context.command, *stores, *places]).encode("utf-8", "surrogateescape")
+
+
 def transfer_words(context: Context, source: Source) -> dict[str, Any]:
     """What the options say of every transfer, in the words of the core."""
     options = context.options
     verify = options.verify or "auto"
-    if verify == "auto" and context.client("source")._settings.response_checksum_validation.value == "when_required":
+    # What the environment says holds where the command line says nothing, and never for what removes its source.
+    is_open = options.verify is None and context.command != "mv"
+    if is_open and context.client("source")._settings.response_checksum_validation.value == "when_required":
         verify = "off"
     glacier = "skip" if options.ignore_glacier_warnings else "error"
     return {
@@ -158,7 +182,6 @@ def transfer_words(context: Context, source: Source) -> dict[str, Any]:
         "copies_on_server": context.is_one_store,
         "workers": context.workers,
         "manifest": None if options.manifest is None else os.fsencode(options.manifest),
-        # What was asked for, where the same source means the same destination.
-        "job": "\0".join([context.command, *context.arguments]).encode("utf-8", "surrogateescape"),
+        "job": _job(context),
         **object_words(context),
     }

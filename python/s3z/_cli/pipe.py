@@ -14,15 +14,13 @@ from s3z._units import MIB
 if TYPE_CHECKING:
     from s3z._cli._context import Context
 
-_DOWNLOADS = ("version_id", "verify", "no_resume", "durable", "direct_io")
-
 
 def run(context: Context) -> None:
     """Carry out `pipe`, or `cp` with `-` as its source.
 
     Raises:
         RefusedError: the destination is no object.
-        UsageError: an option says nothing about standard input.
+        UsageError: parts of this size are none of an upload.
     """
     options, target = context.options, _target(context)
     words = ["-"] if context.command == "cp" else []
@@ -43,9 +41,4 @@ def _target(context: Context) -> Remote:
         raise RefusedError(f'target "{name}" must be an object')
     if options.part_size is not None and options.part_size < 5 * MIB:
         raise UsageError('option "--part-size": at least 5M for uploads', context.command)
-    for option in _DOWNLOADS:
-        if getattr(options, option, None) is not None:
-            raise UsageError(f'option "--{option.replace("_", "-")}" needs a remote source', context.command)
-    if getattr(options, "resume", None) is not None:
-        raise UsageError('option "--resume" needs a file: standard input cannot be read again', context.command)
     return target

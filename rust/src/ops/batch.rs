@@ -14,6 +14,7 @@ mod content;
 mod copy;
 mod decide;
 mod delete;
+mod dry;
 mod entry;
 mod feed;
 mod goal;

@@ -12,6 +12,7 @@ use crate::descriptor::{duplicate, enlarge};
 use crate::error::{Error, Result};
 use crate::ops::download::pump;
 use crate::ops::engine::{Engine, unless_cancelled};
+use crate::ops::report::TransferReport;
 use crate::ops::stream::{OrderedStream, StreamRequest};
 use crate::ops::tasks::Tasks;
 use crate::progress::{Cancel, Progress};
@@ -38,18 +39,25 @@ pub async fn open(number: RawFd, name: PathBuf) -> Result<PipeWriter> {
     }
 }
 
-/// Writes all of them to the pipe, in order; how many were written whole comes with the error.
+/// What was written: how many objects, all of each, and the report of the last of them.
+#[derive(Default)]
+pub struct Written {
+    pub done: usize,
+    pub last: Option<TransferReport>,
+}
+
+/// Writes all of them to the pipe, in order; what was written whole comes with the error.
 pub async fn cat(
     engine: &Engine,
     requests: Vec<StreamRequest>,
     pipe: &PipeWriter,
     progress: &Arc<Progress>,
     cancel: &Cancel,
-) -> (usize, Result<()>) {
+) -> (Written, Result<()>) {
     let ahead = usize::try_from((engine.scheduler.memory_limit() / 8 / MIB).clamp(1, AHEAD)).unwrap_or(1);
     let mut waiting = requests.into_iter();
     let mut begun: VecDeque<Tasks<OrderedStream>> = VecDeque::new();
-    let mut done = 0;
+    let mut all = Written::default();
     loop {
         for request in waiting.by_ref().take(ahead.saturating_sub(begun.len())) {
             let (engine, progress, cancel) = (engine.clone(), progress.clone(), cancel.clone());
@@ -57,13 +65,14 @@ pub async fn cat(
             task.spawn(async move { OrderedStream::open(&engine, request, progress, &cancel).await });
             begun.push_back(task);
         }
-        let Some(mut next) = begun.pop_front() else { return (done, Ok(())) };
+        let Some(mut next) = begun.pop_front() else { return (all, Ok(())) };
         let lost = || Error::new(crate::error::ErrorKind::Internal, "the task of a stream is gone");
         let opened = unless_cancelled(cancel, async { next.next().await.unwrap_or_else(|| Err(lost())) }).await;
         let outcome = match opened {
             Ok(mut stream) => {
                 let before = pipe.written();
                 let outcome = unless_cancelled(cancel, pump(&mut stream, pipe)).await;
+                all.last = stream.report();
                 stream.stop().await;
                 let written = pipe.written() - before;
                 outcome.map_err(|error| if written > 0 { error.after_writing(written) } else { error })
@@ -74,8 +83,8 @@ pub async fn cat(
             for task in &mut begun {
                 task.stop().await;
             }
-            return (done, Err(error));
+            return (all, Err(error));
         }
-        done += 1;
+        all.done += 1;
     }
 }

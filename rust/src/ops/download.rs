@@ -53,6 +53,8 @@ pub struct DownloadRequest {
     pub max_concurrency: Option<usize>,
     /// Give the file the object's LastModified.
     pub set_mtime: bool,
+    /// Refuse a FIFO or device as destination.
+    pub needs_file: bool,
 }
 
 impl DownloadRequest {
@@ -72,6 +74,7 @@ impl DownloadRequest {
             part_size: None,
             max_concurrency: None,
             set_mtime: false,
+            needs_file: false,
         }
     }
 

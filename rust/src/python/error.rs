@@ -104,6 +104,10 @@ fn amount(bytes: u64) -> String {
 fn message(error: &Error) -> String {
     let text = error.message();
     match (error.bucket(), error.key().unwrap_or_default()) {
+        (Some("") | None, _) => text.to_owned(),
+        (Some(bucket), "") if !text.contains("s3://") && !text.contains("bucket \"") => {
+            format!("\"{}\": {text}", escape(&format!("s3://{bucket}"), MAX_SHOWN))
+        }
         (Some(bucket), key) if !text.contains("s3://") && !text.contains("bucket \"") => {
             format!("\"{}\": {text}", escape(&format!("s3://{bucket}/{key}"), MAX_SHOWN))
         }

@@ -273,8 +273,9 @@ impl Reader {
     }
 }
 
-/// How many objects were written whole, how many bytes, whether what comes next begins a line, and what ended it early.
-type Catenated = (usize, u64, bool, Option<Py<PyBaseException>>);
+/// How many objects were written whole, how many bytes, whether what comes next begins a line, the report of the last object, and
+/// what ended it early.
+type Catenated<'py> = (usize, u64, bool, Option<Bound<'py, PyDict>>, Option<Py<PyBaseException>>);
 
 /// Writes objects to an open descriptor, one behind the other.
 #[pyfunction]
@@ -287,15 +288,15 @@ pub fn cat_objects<'py>(
     descriptor: i32,
     name: String,
     progress: Option<Bound<'py, PyAny>>,
-) -> PyResult<Catenated> {
+) -> PyResult<Catenated<'py>> {
     let requests = objects.iter().map(|(bucket, key)| stream_request(py, bucket, key, options.clone()));
     let requests = requests.collect::<PyResult<Vec<_>>>()?;
     let engine = client.engine(py)?;
     let watch = Watch { callback: progress, ..Watch::new() };
     let (counters, cancel) = (watch.progress.clone(), watch.cancel.clone());
-    let (done, written, ends_line, outcome) = wait(py, &watch, async move {
+    let (all, written, ends_line, outcome) = wait(py, &watch, async move {
         let pipe = cat::open(descriptor, PathBuf::from(name)).await?;
-        let (done, outcome) = cat::cat(&engine, requests, &pipe, &counters, &cancel).await;
+        let (all, outcome) = cat::cat(&engine, requests, &pipe, &counters, &cancel).await;
         let (written, ends_line) = (pipe.written(), pipe.ends_line());
         let outcome = match outcome {
             Ok(()) => pipe.finish().await,
@@ -306,8 +307,9 @@ pub fn cat_objects<'py>(
         };
         match outcome {
             Err(error) if error.kind() == ErrorKind::Cancelled => Err(error),
-            outcome => Ok((done, written, ends_line, outcome)),
+            outcome => Ok((all, written, ends_line, outcome)),
         }
     })?;
-    Ok((done, written, ends_line, outcome.err().map(|error| to_python(py, error).into_value(py))))
+    let last = all.last.map(|report| convert::report(py, report)).transpose()?;
+    Ok((all.done, written, ends_line, last, outcome.err().map(|error| to_python(py, error).into_value(py))))
 }

@@ -140,7 +140,7 @@ pub(super) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     while let Some(inner) = at.source() {
         at = inner;
     }
-    crate::error::escape(&at.to_string(), 200)
+    crate::error::escape(crate::error::without_number(&at.to_string()), 200)
 }
 
 /// An error and what caused it, also what an `io::Error` wraps and hides from `source`.

@@ -72,6 +72,26 @@ pub(crate) fn file_type(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
 }
 
+const NOT_A_FILE: &str = "not a regular file";
+
+/// Something else is where a file is needed.
+pub(crate) fn not_a_file(path: &Path) -> Error {
+    Error::local_text(path, Errno::INVAL, NOT_A_FILE)
+}
+
+/// Refuses what cannot be the source of an upload.
+pub(crate) fn check_regular(path: &Path, stat: &Stat) -> Result<()> {
+    match file_type(stat) {
+        FileType::RegularFile => Ok(()),
+        FileType::Directory => Err(Error::local_errno(path, Errno::ISDIR)),
+        _ => Err(not_a_file(path)),
+    }
+}
+
+pub(crate) fn is_not_a_file(error: &Error) -> bool {
+    error.path().is_some() && error.message() == NOT_A_FILE
+}
+
 pub(crate) fn not_writable(path: &Path) -> Error {
     Error::local_text(path, Errno::INVAL, "neither a regular file nor a FIFO or character device")
 }
@@ -88,7 +108,7 @@ impl Destination {
     pub fn prepare(path: &Path, overwrite: bool) -> Result<Self> {
         match Target::prepare(path, overwrite)? {
             Target::File(destination) => Ok(destination),
-            Target::Stream(_) => Err(Error::local_text(path, Errno::INVAL, "not a regular file")),
+            Target::Stream(_) => Err(not_a_file(path)),
         }
     }
 

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use crate::config::BUFFER_SIZE;
 use crate::error::{Error, Result};
 use crate::transfer::buffers::Buffer;
+use crate::transfer::destination::not_a_file;
 use crate::transfer::lanes::{Lane, Lanes};
 
 pub struct FileReader {
@@ -159,7 +160,7 @@ impl Source {
             return Err(Error::local_errno(&path, Errno::ISDIR));
         }
         if !metadata.is_file() {
-            return Err(Error::local_text(&path, Errno::INVAL, "not a regular file"));
+            return Err(not_a_file(&path));
         }
         let identity = Identity::of(&metadata);
         Ok(Self { file: Arc::new(file), path, identity })

@@ -48,7 +48,9 @@ impl StreamTarget {
     pub(crate) fn of_descriptor(place: Place, link: &OsStr) -> Result<Self> {
         let stat = match place.stat_behind() {
             Ok(stat) => stat,
-            Err(Errno::NOENT) => return Err(Error::local_text(place.path(), Errno::BADF, "no such open descriptor")),
+            Err(Errno::NOENT) if link.to_str().is_some_and(|name| name.parse::<RawFd>().is_ok()) => {
+                return Err(Error::local_text(place.path(), Errno::BADF, "no such open descriptor"));
+            }
             Err(errno) => return Err(place.fail(errno)),
         };
         let mut target = Self { node: Identity::of(&stat), opened: None, place };

@@ -54,7 +54,7 @@ fn fields<const N: usize>(data: &[u8]) -> [String; N] {
 
 /// Whether a text may go to a terminal as it is (S16).
 fn is_plain(text: &str) -> bool {
-    let bidi = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let bidi = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
     !text.chars().any(|c| c.is_control() || bidi(c))
 }
 

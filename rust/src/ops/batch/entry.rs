@@ -5,8 +5,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, escape};
 use crate::ops::report::TransferReport;
+use crate::transfer::destination::is_not_a_file;
 
 /// One thing to be done something with.
 #[derive(Debug, Clone)]
@@ -135,4 +136,34 @@ impl From<Failure> for Outcome {
         let what = What::Failed(error, kind);
         Self { operation: "", source, destination, version_id: None, object: None, what }
     }
+}
+
+/// What became of an entry that failed: what is no regular file has a kind of its own.
+pub fn failed(entry: &Entry, error: Error) -> What {
+    let is_directory = error.errno() == Some(rustix::io::Errno::ISDIR.raw_os_error());
+    let is_source = matches!(&entry.place, Place::File(path) if error.path() == Some(path));
+    if is_not_a_file(&error) || (is_source && is_directory) {
+        return What::Failed(error, Some("not_regular_file"));
+    }
+    What::Failed(named(entry, error), None)
+}
+
+/// A missing object or file is told by its name.
+fn named(entry: &Entry, error: Error) -> Error {
+    let is_missing = match &entry.place {
+        Place::Object(object) => {
+            error.kind() == ErrorKind::NotFound
+                && matches!(error.code(), None | Some("NoSuchKey" | "NotFound" | "404"))
+                && error.key().is_none_or(|key| key == object.key)
+        }
+        Place::File(path) => {
+            error.errno() == Some(rustix::io::Errno::NOENT.raw_os_error()) && error.path() == Some(path)
+        }
+    };
+    if !is_missing {
+        return error;
+    }
+    let shown = escape(&String::from_utf8_lossy(&entry.place.shown()), 4096);
+    let text = format!("given object \"{shown}\" not found");
+    if matches!(entry.place, Place::File(_)) { Error::new(ErrorKind::NotFound, text) } else { error.saying(text) }
 }

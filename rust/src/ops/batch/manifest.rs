@@ -10,22 +10,26 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::entry::{Entry, Failure, Outcome, Place, What};
+use super::goal::Spot;
 use super::job::Job;
 use super::render::Record;
 use super::spill::nanoseconds;
 use super::transfer::{facts, reference};
 use crate::error::{Error, Result};
+use crate::transfer::destination::file_type;
 
 #[derive(Debug)]
 pub struct Manifest {
     path: PathBuf,
     /// `None`: nothing is noted, as in a dry run.
     file: Option<Mutex<File>>,
+    /// Device and inode; `None` where there is none yet.
+    own: Option<(u64, u64)>,
     done: HashSet<u128>,
 }
 
@@ -34,15 +38,19 @@ impl Manifest {
     pub fn open(path: &Path, job: &[u8], writes: bool) -> Result<Arc<Self>> {
         let fail = |errno| Error::local_errno(path, errno);
         let mode = Mode::from_raw_mode(0o666);
-        let flags =
-            OFlags::CLOEXEC | if writes { OFlags::RDWR | OFlags::CREATE | OFlags::APPEND } else { OFlags::RDONLY };
+        let access = if writes { OFlags::RDWR | OFlags::CREATE | OFlags::APPEND } else { OFlags::RDONLY };
+        let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = match rustix::fs::open(path, flags, mode) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) if !writes => {
-                return Ok(Arc::new(Self { path: path.to_owned(), file: None, done: HashSet::new() }));
+                return Ok(Arc::new(Self { path: path.to_owned(), file: None, own: None, done: HashSet::new() }));
             }
             Err(errno) => return Err(fail(errno)),
         };
+        let stat = rustix::fs::fstat(&file).map_err(fail)?;
+        if file_type(&stat) != FileType::RegularFile {
+            return Err(Error::config(format!("the manifest \"{}\" is not a regular file", path.display())));
+        }
         if writes && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
             let text = format!("the manifest \"{}\" is in use by another process", path.display());
             return Err(Error::config(text));
@@ -56,11 +64,33 @@ impl Manifest {
             }
         }
         let file = writes.then(|| Mutex::new(file));
-        Ok(Arc::new(Self { path: path.to_owned(), file, done }))
+        Ok(Arc::new(Self { path: path.to_owned(), file, own: Some((stat.st_dev, stat.st_ino)), done }))
     }
 
-    /// Whether an earlier run has done this, of the source as it is now.
-    pub fn has(&self, entry: &Entry, destination: &[u8]) -> bool {
+    /// Whether nothing is to be done: an earlier run has done it, of the source as it is now, and a file that it made is
+    /// still there; or the source is the manifest itself.
+    pub async fn has_done(self: &Arc<Self>, job: &Job, entry: &mut Entry, spot: &Spot) -> Result<bool> {
+        if let Place::File(path) = &entry.place {
+            let (path, own) = (path.clone(), self.own);
+            let look = move || Ok(rustix::fs::stat(&path).is_ok_and(|stat| own == Some((stat.st_dev, stat.st_ino))));
+            if job.source.lanes.pick().call(look).await? {
+                return Ok(true);
+            }
+        }
+        know(job, entry).await?;
+        if !self.has(entry, &spot.shown()) {
+            return Ok(false);
+        }
+        match spot {
+            Spot::Object(_) => Ok(true),
+            Spot::File(path) | Spot::Beneath { path, .. } => {
+                let path = path.clone();
+                job.destination.lanes.pick().call(move || Ok(rustix::fs::lstat(&path).is_ok())).await
+            }
+        }
+    }
+
+    fn has(&self, entry: &Entry, destination: &[u8]) -> bool {
         self.done.contains(&digest(entry, destination))
     }
 
@@ -95,11 +125,11 @@ impl Manifest {
 }
 
 /// Makes sure that the state of the source is known, for the manifest.
-pub async fn know(job: &Job, entry: &mut Entry) -> Result<()> {
+async fn know(job: &Job, entry: &mut Entry) -> Result<()> {
     match &mut entry.place {
         Place::Object(object) if object.etag.is_none() => {
             let head = job.source.client.head_object(&reference(object)?, None).await?;
-            object.etag = head.identity.etag;
+            (object.etag, object.storage_class) = (head.identity.etag, head.identity.storage_class);
             (entry.size, entry.modified) = (Some(head.identity.size), head.identity.last_modified);
         }
         Place::File(_) if entry.size.is_none() || entry.modified.is_none() => {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rustix::io::Errno;
 
 use super::goal::Beneath;
 use super::job::Job;
@@ -19,7 +18,7 @@ use crate::ops::stored::{Verify, require};
 use crate::ops::verdict::mismatch;
 use crate::s3::client::{GetRequest, ObjectRef};
 use crate::s3::object::{ObjectIdentity, StoredChecksum};
-use crate::transfer::destination::Target;
+use crate::transfer::destination::{Target, not_a_file};
 use crate::transfer::positioned::write_chunks;
 use crate::transfer::temp_file::{Publish, TempFile};
 
@@ -156,7 +155,7 @@ fn write(place: &Place, chunks: &[Bytes], how: Publish) -> Result<()> {
     }
     let destination = match Target::beneath(&directory, &name, &place.path, place.overwrite)? {
         Target::File(destination) => destination,
-        Target::Stream(_) => return Err(Error::local_text(&place.path, Errno::INVAL, "not a regular file")),
+        Target::Stream(_) => return Err(not_a_file(&place.path)),
     };
     let mut temp = TempFile::create(destination)?;
     write_chunks(&temp, chunks).map_err(|errno| Error::local_errno(temp.path(), errno))?;

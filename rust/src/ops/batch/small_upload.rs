@@ -9,8 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rustix::fs::{FileType, OFlags};
-use rustix::io::Errno;
+use rustix::fs::OFlags;
 
 use super::decide::Condition;
 use super::job::{ContentTypes, Job, Operation};
@@ -24,6 +23,7 @@ use crate::ops::report::TransferReport;
 use crate::progress::Progress;
 use crate::s3::client::{ObjectRef, PutRequest};
 use crate::s3::payload::Payload;
+use crate::transfer::destination::check_regular;
 
 /// The largest file that is read at once.
 const SMALL: u64 = 1 << 20;
@@ -106,11 +106,7 @@ fn load(path: &PathBuf, limit: u64, kind: Option<Kind>, types: Option<&ContentTy
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty()).map_err(fail)?;
     let stat = rustix::fs::fstat(&file).map_err(fail)?;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => {}
-        FileType::Directory => return Err(fail(Errno::ISDIR)),
-        _ => return Err(Error::local_text(path, Errno::INVAL, "not a regular file")),
-    }
+    check_regular(path, &stat)?;
     if stat.st_size as u64 > limit {
         return Ok(None);
     }

@@ -10,13 +10,11 @@ use std::time::Instant;
 
 use super::copy;
 use super::decide::{Condition, Decision, There, look};
-use super::entry::{Entry, Object, Outcome, Place, Told, What};
+use super::entry::{Entry, Object, Outcome, Place, Told, What, failed};
 use super::goal::Spot;
 use super::job::{Glacier, Job, Operation};
 use super::local::modified;
-use super::manifest;
-use super::remove;
-use super::{small, small_upload};
+use super::{dry, manifest, remove, small, small_upload};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::download::{DownloadRequest, download};
 use crate::ops::engine::unless_cancelled;
@@ -24,6 +22,7 @@ use crate::ops::report::TransferReport;
 use crate::ops::upload::{UploadRequest, upload};
 use crate::progress::Progress;
 use crate::s3::client::ObjectRef;
+use crate::transfer::destination::check_regular;
 
 /// How many bytes of a file say whether it is text.
 const LOOK: usize = 512;
@@ -37,19 +36,17 @@ pub async fn transfer(job: Arc<Job>, mut entry: Entry, given: Option<Condition>)
     };
     let shown = spot.shown();
     if let Some(manifest) = &job.manifest {
-        match Box::pin(manifest::know(&job, &mut entry)).await {
-            Ok(()) if manifest.has(&entry, &shown) => {
-                return outcome(&job, &entry, Some(shown), What::Skipped("manifest"));
-            }
-            Ok(()) => {}
-            Err(error) => return outcome(&job, &entry, Some(shown), What::Failed(named(&entry, error), None)),
+        match Box::pin(manifest.has_done(&job, &mut entry, &spot)).await {
+            Ok(true) => return outcome(&job, &entry, Some(shown), What::Skipped("manifest")),
+            Ok(false) => {}
+            Err(error) => return outcome(&job, &entry, Some(shown), failed(&entry, error)),
         }
     }
     let mut told = Told::default();
     let what = match one(&job, &entry, &spot, given, &mut told).await {
         Ok(what) => what,
         Err(error) if error.code() == Some("InvalidObjectState") => cold(&job, &entry),
-        Err(error) => What::Failed(named(&entry, error), None),
+        Err(error) => failed(&entry, error),
     };
     let object = matches!(what, What::Done(_) | What::Dry).then_some(told);
     let outcome = Outcome { object, ..outcome(&job, &entry, Some(shown), what) };
@@ -61,29 +58,12 @@ fn outcome(job: &Job, entry: &Entry, destination: Option<Vec<u8>>, what: What) -
     Outcome { operation, source: entry.place.shown(), destination, version_id: None, object: None, what }
 }
 
-/// A missing object or file is told by its name.
-fn named(entry: &Entry, error: Error) -> Error {
-    let is_missing = match &entry.place {
-        Place::Object(object) => {
-            error.kind() == ErrorKind::NotFound
-                && matches!(error.code(), None | Some("NoSuchKey" | "NotFound" | "404"))
-                && error.key().is_none_or(|key| key == object.key)
-        }
-        Place::File(path) => {
-            error.errno() == Some(rustix::io::Errno::NOENT.raw_os_error()) && error.path() == Some(path)
-        }
-    };
-    if !is_missing {
-        return error;
-    }
-    let shown = crate::error::escape(&String::from_utf8_lossy(&entry.place.shown()), 4096);
-    let text = format!("given object \"{shown}\" not found");
-    if matches!(entry.place, Place::File(_)) { Error::new(ErrorKind::NotFound, text) } else { error.saying(text) }
-}
-
 async fn one(job: &Job, entry: &Entry, spot: &Spot, given: Option<Condition>, told: &mut Told) -> Result<What> {
     if let Some(refused) = check(job, entry, spot) {
         return Ok(refused);
+    }
+    if job.how.glacier == Glacier::Skip && Box::pin(is_cold(job, entry)).await? {
+        return Ok(What::Skipped("glacier"));
     }
     tell(entry, spot, told);
     let condition = match given {
@@ -94,7 +74,7 @@ async fn one(job: &Job, entry: &Entry, spot: &Spot, given: Option<Condition>, to
         },
     };
     if job.how.dry_run {
-        return Box::pin(dry(job, entry, told)).await;
+        return Box::pin(dry::dry(job, entry, spot, told)).await;
     }
     match go(job, entry, spot, condition.clone(), told).await {
         Err(error) if is_lost_race(&error, &condition) => Box::pin(again(job, entry, spot, error, told)).await,
@@ -118,6 +98,14 @@ fn check(job: &Job, entry: &Entry, spot: &Spot) -> Option<What> {
         Glacier::Try => None,
         _ => Some(cold(job, entry)),
     }
+}
+
+/// Whether an object that was named is in cold storage: no listing has told.
+async fn is_cold(job: &Job, entry: &Entry) -> Result<bool> {
+    let Place::Object(object @ Object { storage_class: None, etag: None, .. }) = &entry.place else { return Ok(false) };
+    let reference = reference(object)?;
+    let head = unless_cancelled(&job.cancel, job.source.client.head_object(&reference, None)).await?;
+    Ok(head.identity.storage_class.is_some_and(|class| COLD.contains(&class.as_str())))
 }
 
 /// An object in cold storage.
@@ -181,6 +169,7 @@ pub(super) async fn facts(job: &Job, entry: &Entry) -> Result<(Option<u64>, Opti
             let path = path.clone();
             let look = move || {
                 let stat = rustix::fs::stat(&path).map_err(|errno| Error::local_errno(&path, errno))?;
+                check_regular(&path, &stat)?;
                 Ok((Some(stat.st_size as u64), modified(&stat)))
             };
             job.source.lanes.pick().call(look).await
@@ -190,17 +179,6 @@ pub(super) async fn facts(job: &Job, entry: &Entry) -> Result<(Option<u64>, Opti
 
 pub(super) fn reference(object: &Object) -> Result<ObjectRef> {
     ObjectRef::new(&object.bucket, &object.key, object.version_id.as_deref())
-}
-
-/// What would be done is not done; what is not there is told all the same.
-async fn dry(job: &Job, entry: &Entry, told: &mut Told) -> Result<What> {
-    if entry.size.is_none() {
-        (told.size, told.last_modified) = facts(job, entry).await?;
-        if matches!(entry.place, Place::File(_)) {
-            told.last_modified = None;
-        }
-    }
-    Ok(What::Dry)
 }
 
 fn is_lost_race(error: &Error, condition: &Condition) -> bool {
@@ -284,6 +262,7 @@ async fn fetch(
         part_size: job.how.part_size,
         max_concurrency: job.how.max_concurrency,
         set_mtime: true,
+        needs_file: job.operation == Operation::Move,
         ..DownloadRequest::new(source, "")
     };
     let request = placed(job, spot, request).await?;

@@ -19,7 +19,7 @@ use crate::s3::body::ObjectBody;
 use crate::s3::client::GetRequest;
 use crate::s3::object::ObjectIdentity;
 use crate::transfer::buffers::ALIGNMENT;
-use crate::transfer::destination::{Destination, Target};
+use crate::transfer::destination::{Destination, Target, not_a_file};
 use crate::transfer::file_writer::{FileWriter, LedgerPlan, Start, WriterConfig};
 use crate::transfer::ledger::format::Interval;
 use crate::transfer::ledger::{Found, Ledger};
@@ -111,12 +111,15 @@ impl Run<'_> {
         let (path, overwrite) = (self.request.destination.clone(), self.request.overwrite);
         let resume = self.request.resume && !self.refetch;
         let object = self.request.object_hash(self.engine.client.config().endpoint_url.as_deref());
-        let beneath = self.request.beneath.clone();
+        let (beneath, needs_file) = (self.request.beneath.clone(), self.request.needs_file);
         let look = move || {
             let target = match &beneath {
                 Some((directory, name)) => Target::beneath(directory, name, &path, overwrite)?,
                 None => Target::prepare(&path, overwrite)?,
             };
+            if needs_file && matches!(target, Target::Stream(_)) {
+                return Err(not_a_file(&path));
+            }
             let found = match &target {
                 Target::File(file) if resume => Ledger::look(file.directory().as_fd(), file.name(), &object),
                 _ => None,

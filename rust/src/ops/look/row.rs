@@ -200,21 +200,16 @@ fn human(size: u64) -> String {
 
 /// Control characters, and marks that reorder or hide what is shown, as `_escape.py` writes them.
 fn push_escaped(text: &str, out: &mut Vec<u8>) {
+    let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        let code = u32::from(c);
-        let _ = match c {
-            '\n' => out.write_all(b"\\n"),
-            '\r' => out.write_all(b"\\r"),
-            '\t' => out.write_all(b"\\t"),
-            '\0'..='\x1f' | '\x7f'..='\u{9f}' => write!(out, "\\x{code:02x}"),
-            '\u{61c}' | '\u{180e}' | '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' => {
-                write!(out, "\\u{code:04x}")
-            }
-            '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' => write!(out, "\\u{code:04x}"),
-            '\u{e0000}'..='\u{e007f}' => write!(out, "\\U{code:08x}"),
-            c => write!(out, "{c}"),
-        };
+        match c {
+            '\n' => shown.push_str("\\n"),
+            '\r' => shown.push_str("\\r"),
+            '\t' => shown.push_str("\\t"),
+            c => crate::error::push_escaped(c, &mut shown),
+        }
     }
+    out.extend_from_slice(shown.as_bytes());
 }
 
 #[cfg(test)]

@@ -373,7 +373,7 @@ mod tests {
             key: "b".into(),
             version_id: Some("2".into()),
             code: "AccessDenied".into(),
-            message: "no \\u{1b}".into(),
+            message: "no \\x1b".into(),
         };
         assert!(parse_delete_result(b"<DeleteResult><Deleted/></DeleteResult>").is_err());
         assert_eq!(result.errors, [failure]);

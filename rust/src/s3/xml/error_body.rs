@@ -122,7 +122,7 @@ mod tests {
             <RequestId>R1</RequestId><HostId>H1</HostId><Endpoint>b.s3.amazonaws.com</Endpoint></Error>";
         let error = parse_error(body).unwrap();
         assert_eq!(error.code, "SignatureDoesNotMatch");
-        assert_eq!(error.message, "no \\u{1b}[1m <b>");
+        assert_eq!(error.message, "no \\x1b[1m <b>");
         assert_eq!(error.region.as_deref(), Some("eu-west-1"));
         assert_eq!((error.request_id.as_deref(), error.host_id.as_deref()), (Some("R1"), Some("H1")));
         assert_eq!(error.endpoint.as_deref(), Some("b.s3.amazonaws.com"));
