@@ -82,6 +82,8 @@ pub struct Job {
     pub destination: Engine,
     /// Whether the server itself can copy from one to the other.
     pub copies_on_server: bool,
+    /// Whether the sides are known to be one store, so that equal names are one object. If not, they may be all the same.
+    pub is_one_store: bool,
     pub namer: Namer,
     pub beneath: Option<Arc<Beneath>>,
     pub how: How,
