@@ -185,6 +185,7 @@ fn how(py: Python<'_>, options: &Options<'_>, dry_run: bool) -> PyResult<How> {
         follows: options.get("follow")?.unwrap_or(true),
         reads_content: flag("download")?,
         exit_on_error: flag("exit_on_error")?,
+        tells_skips: flag("tells_skips")? || options.get::<String>("format")?.as_deref() == Some("json"),
     })
 }
 

@@ -66,6 +66,8 @@ pub struct How {
     pub reads_content: bool,
     /// The first failure ends it all.
     pub exit_on_error: bool,
+    /// Somebody is told what is skipped, by a record or a log.
+    pub tells_skips: bool,
 }
 
 /// Content types by extension, and of what has none of these.

@@ -120,8 +120,11 @@ pub(super) fn skipped(job: &Job, place: &Place, reason: &'static str) -> Outcome
     }
 }
 
-/// An entry that needs no transfer, told with its place.
+/// An entry that needs no transfer; with its place, if anybody is told.
 pub(super) fn left(job: &Job, entry: &Entry, reason: &'static str) -> Outcome {
+    if !job.how.tells_skips {
+        return skipped(job, &entry.place, reason);
+    }
     let destination = match job.namer.place(entry) {
         Ok(spot) => spot.shown(),
         Err((shown, ..)) => shown,
