@@ -58,7 +58,7 @@ PYTHON_MAY = {
     },
     "__main__": {"_cli"},
     "_api": {"_client", "_secrecy"},
-    "_apart": set(),
+    "_apart": {"_exceptions", "_reading"},
     "_archive": {
         "_api", "_archive_reading", "_archive_types", "_client", "_core", "_escape", "_exceptions", "_packing",
         "_paths", "_secrecy",
@@ -85,8 +85,8 @@ PYTHON_MAY = {
     "_log": set(),
     "_managing": {"_archiving", "_config", "_core", "_describing", "_exceptions", "_transfers"},
     "_many": {
-        "_batching", "_config", "_escape", "_exceptions", "_headers", "_many_types", "_reading", "_sides", "_transfers",
-        "_uploads",
+        "_apart", "_batching", "_config", "_escape", "_exceptions", "_headers", "_many_types", "_reading", "_sides",
+        "_transfers", "_uploads",
     },
     "_many_types": {"_escape", "_types", "_units"},
     "_packing": {

@@ -76,6 +76,8 @@ class Ended:
             last = json.loads(self.stdout.splitlines()[-1])
             assert last["record"] == "summary"
             assert (last["success"], last["interrupted"], last["exit_code"]) == (False, True, 128 + self.number)
+            objects = last["objects"]
+            assert len(self.done) == objects["done"], "what has been done is told, all of it"
 
     @property
     def done(self) -> list[str]:
@@ -95,7 +97,8 @@ class TestManyObjects:
         found = read_tree(tmp_path / "out")
         assert len(found) < COUNT
         assert set(found.values()) <= {BODY.decode()}
-        assert {os.path.relpath(path, "out") for path in stopped.done} <= set(found)
+        told = {os.path.relpath(path, "out") for path in stopped.done}
+        assert told <= set(found)
         if name == "mv":
             fake_s3.switch(latency_ms=0)
             assert set(found) | set(keys(fake_s3, "src")) == set(read_tree(tmp_path / "dir"))

@@ -160,10 +160,12 @@ class Course:
 
     def _take(self, row: BatchRow) -> None:
         _, failures, differences = row
-        for _, source, _, error, kind in failures:
-            if not source and kind is None:
+        for _, source, destination, error, kind in failures:
+            # What is wrong at the destination names that.
+            names_none = not source and not destination
+            if names_none and kind is None:
                 self.broken = self.broken or error
-            elif not source:
+            elif names_none:
                 self.refused = kind
             if len(self.failures) < MOST_KEPT or isinstance(error, CredentialsError):
                 self.failures.append(error)

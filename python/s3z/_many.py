@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from s3z import _headers, _sides
+from s3z import _apart, _headers, _sides
 from s3z._batching import Course, object_words, usual_checksum
 from s3z._config import check_count, check_part_size, one_of
 from s3z._escape import escape
@@ -110,9 +110,10 @@ def sync(
         "operation": "sync",
         "selections": [source.selection(filters, to_files=to_files, follows=asked.follow_symlinks, stats=True)],
         "goal": target.goal(),
-        "compared": target.compared(filters),
+        "compared": target.compared(filters, source),
         "compare": _COMPARE[asked.words["compare"]],
         "copies_on_server": sides[0] is sides[1],
+        "one_store": _apart.is_one_store(*sides),
     }
     with Course(telling.progress, source.shown) as course:
         course.run(*sides, request)
@@ -140,8 +141,7 @@ def _check_sync(sides: tuple[Client, Client], source: Side, target: Side, filter
         raise ConfigError("max_delete goes with delete=True")
     if asked.words["force"] and not asked.words["delete"]:
         raise ConfigError("force goes with delete=True")
-    if sides[0]._settings.endpoint_url.value == sides[1]._settings.endpoint_url.value:
-        _sides.check_apart(source, target, filters, deletes=bool(asked.words["delete"]))
+    _sides.check_apart(sides, source, target, filters, deletes=bool(asked.words["delete"]))
     if asked.words["delete"] and not target.is_remote and (what := _sides.protected(target.name)):
         raise ConfigError(f'destination: "{escape(target.shown)}" is {what}: nothing is deleted there')
 
@@ -162,7 +162,7 @@ def verify(
     }
     if source.is_many:
         selection = source.selection(filters, to_files=False, follows=asked["follow_symlinks"], stats=True)
-        request |= {"selections": [selection], "goal": target.goal(), "compared": target.compared(filters)}
+        request |= {"selections": [selection], "goal": target.goal(), "compared": target.compared(filters, source)}
     else:
         if filters.include or filters.exclude:
             raise ConfigError("include and exclude go with a directory or a prefix")
@@ -202,6 +202,7 @@ def one(
         "selections": [source.named(asked.words["version_id"])],
         "goal": target.goal(),
         "copies_on_server": sides[0] is sides[1],
+        "one_store": _apart.is_one_store(*sides),
         "tells_report": True,
     }
     del request["version_id"]

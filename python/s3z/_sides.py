@@ -56,11 +56,13 @@ class Side:
             return _keys(self.bucket, self.name, filters, markers=to_files)
         return {**_tree(self.name, filters), "follow": follows, "stats": stats}
 
-    def compared(self, filters: Filters) -> dict[str, Any]:
-        """All that is in it, as a destination that takes part in a comparison."""
+    def compared(self, filters: Filters, source: Side) -> dict[str, Any]:
+        """All that is in it, as a destination that takes part in a comparison with `source`."""
         if self.bucket is not None:
-            return _keys(self.bucket, self.name, filters, markers=True)
-        return {**_tree(self.name, filters), "follow": False, "stats": True, "may_be_missing": True}
+            # Markers were copied if the source is remote, so they are there to be compared.
+            return _keys(self.bucket, self.name, filters, markers=not source.is_remote)
+        tree = _tree(self.name, filters)
+        return {**tree, "follow": False, "stats": True, "may_be_missing": True, "directory": True}
 
     def only(self) -> dict[str, Any]:
         """The one object or file that it is, as a listing tells it, under an empty name."""
@@ -220,7 +222,7 @@ def check_not_both_local(first: Side, second: Side) -> None:
         raise ConfigError(f'neither "{escape(first.shown)}" nor "{escape(second.shown)}" is at a store: write s3://…')
 
 
-def check_apart(first: Side, second: Side, filters: Filters, *, deletes: bool) -> None:
+def check_apart(clients: tuple[Client, Client], first: Side, second: Side, filters: Filters, *, deletes: bool) -> None:
     """Refuse sides of one store that lie within each other: a copy would find what it made itself.
 
     Raises:
@@ -230,7 +232,7 @@ def check_apart(first: Side, second: Side, filters: Filters, *, deletes: bool) -
         return
     name = first.name.encode()
     selected = _apart.Selected(first.bucket, name, name, name, filters.include, filters.exclude)
-    why = _apart.objection(selected, second.bucket, second.name.encode(), syncs=True, deletes=deletes)
+    why = _apart.check(clients, selected, (second.bucket, second.name.encode()), syncs=True, deletes=deletes)
     if why is not None:
         raise ConfigError(f'destination: "{escape(second.shown)}" {why}')
 
@@ -240,7 +242,12 @@ def protected(path: str) -> str | None:
     real = os.path.realpath(path)
     if real == "/":
         return "the root directory"
-    return "the home directory" if real == _home() else None
+    home = _home()
+    if home is None:
+        return None
+    if real == home:
+        return "the home directory"
+    return "a directory that holds the home directory" if home.startswith(real + "/") else None
 
 
 def _home() -> str | None:

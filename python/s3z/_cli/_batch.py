@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from s3z import _batching
+from s3z._cli import _exit
 from s3z._cli._failures import RefusedError
 from s3z._cli._object import HEADERS
 from s3z._exceptions import NotFoundError
@@ -82,24 +83,22 @@ def drive(
     source = source or context.client()
     destination = destination or source
     words = {**request, "format": _format(context), "tells_skips": context.printer.level <= 1}
+    # A name may hold a newline, so that only the core knows where a line ends.
+    words["escapes"] = context.printer.terminal or context.printer.payload
     if "checksum" in words:
         words["checksum"] = words["checksum"] or _batching.usual_checksum(destination)
-    batch = _batching.start(source, destination, words)
-    context.begun(batch)
-    progress = _shown(context.display, batch) if context.display.active else None
-    interrupted: KeyboardInterrupt | None = None
-    while True:
-        try:
-            row = batch.next(progress)
-        except KeyboardInterrupt as error:
-            if interrupted is not None:
-                raise
-            interrupted = error
-            batch.stop()
-            continue
-        if row is None:
-            break
-        _tell(context, row)
+    held = _exit.hold(context.stop)
+    interrupted: _exit.Interrupted | None = None
+    try:
+        batch = _batching.start(source, destination, words)
+        context.begun(batch)
+        progress = _shown(context.display, batch) if context.display.active else None
+        # To its end, even if it was stopped: whatever has been done is told.
+        while (row := batch.next(progress)) is not None:
+            _tell(context, row)
+    finally:
+        if held:
+            interrupted = _exit.release()
     counts = batch.counts()
     _count(context, counts)
     if counts["unconditional"]:
@@ -129,13 +128,13 @@ def _tell(context: Context, row: _batching.BatchRow) -> None:
     for label, reason in skips:
         context.printer.debug(os.fsdecode(label), _SKIPPED[reason])
     for label, source, destination, error, kind in failures:
-        if not source:
-            # Of all that was selected, not of one name.
-            context.report(context.label, _of_all(context, error), context.names, kind)
-            continue
-        names = {"source": os.fsdecode(source)}
+        names = {"source": os.fsdecode(source)} if source else {}
         if destination:
             names["destination"] = os.fsdecode(destination)
+        if not source:
+            # Of all that was selected, or of what is at the destination.
+            context.report(context.label, _of_all(context, error), names or context.names, kind)
+            continue
         if context.command != "rm" and label.startswith(b"rm "):
             context.tally.undeleted += 1
         line = context.numbers.get((source, destination or b"")) if context.numbers else None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
 OK = 0
@@ -34,6 +36,32 @@ class Interrupted(KeyboardInterrupt):
 _received = 0
 _as_json = False
 _AGAIN = "interrupted again: a temporary file .s3z-*.part or an unfinished upload may be left"
+#: signals that came while `hold` was in force
+_held: list[int] = []
+_stop: Callable[[], object] | None = None
+
+
+def hold(stop: Callable[[], object]) -> bool:
+    """Until `release`, a signal calls `stop` instead of being raised: what is done by then can still be told.
+
+    Args:
+        stop: makes whatever is under way end soon.
+
+    Returns:
+        Whether it is in force: only the main thread is sent signals.
+    """
+    global _stop
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    _stop = stop
+    return True
+
+
+def release() -> Interrupted | None:
+    """End `hold`, and what is to be raised because of a signal that came meanwhile."""
+    global _stop
+    _stop = None
+    return Interrupted(_held.pop()) if _held else None
 
 
 def _handle(number: int, _frame: FrameType | None) -> None:
@@ -46,7 +74,10 @@ def _handle(number: int, _frame: FrameType | None) -> None:
     # Should the clean-up hang, the alarm ends it.
     signal.signal(signal.SIGALRM, lambda *_: die_of(number))
     signal.alarm(_GRACE)
-    raise Interrupted(number)
+    if _stop is None:
+        raise Interrupted(number)
+    _held.append(number)
+    _stop()
 
 
 def _again() -> bytes:

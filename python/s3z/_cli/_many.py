@@ -229,14 +229,13 @@ def check_apart(context: Context, source: Source, target: Remote | str) -> None:
     words, options = source.words, context.options
     if not isinstance(target, Remote) or words is None or words["kind"] != "keys":
         return
-    if context.client("source").endpoint_url != context.client("destination").endpoint_url:
-        return
     syncs = context.command == "sync"
     prefix = words["prefix"].encode()
     base = prefix[: words["strip"]]
     filtered = base if syncs or not prefix else prefix.removesuffix(b"/") + b"/"
     selected = _apart.Selected(words["bucket"], prefix, base, filtered, words["include"], words["exclude"])
     deletes = bool(getattr(options, "delete", None))
-    why = _apart.objection(selected, target.bucket, target.key.encode(), syncs=syncs, deletes=deletes)
+    clients = context.client("source"), context.client("destination")
+    why = _apart.check(clients, selected, (target.bucket, target.key.encode()), syncs=syncs, deletes=deletes)
     if why is not None:
         raise RefusedError(f'target "{target.uri}" {why}', hint="leave it out by --exclude, or name another place")

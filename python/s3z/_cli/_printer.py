@@ -139,20 +139,9 @@ class Printer:
             self._out(lines)
 
     def lines(self, lines: bytes) -> None:
-        """Result lines, or records, finished but for what a terminal or the payload's stream asks for."""
-        if not lines or not self.shows_results:
-            return
-        if not (self.terminal or self.payload):
-            self._out(lines)
-            return
-        for line in lines[:-1].split(b"\n"):
-            text = line.decode("utf-8", "surrogateescape")
-            if not self.as_json:
-                self.data(escape(text), escaped=True)
-            elif self.payload:
-                self._write_error(text)
-            else:
-                self._out(_ascii_json(text).encode() + b"\n")
+        """Result lines, or records, finished; text is escaped already where a terminal or a payload asks for it."""
+        if lines and self.shows_results:
+            self.rows(lines)
 
     def error(
         self, label: str, failure: Failure, record: Mapping[str, Any] | None = None, line: int | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from s3z import _apart
 from s3z._cli import pipe
 from s3z._cli._batch import drive, object_words
 from s3z._cli._failures import RefusedError
@@ -180,6 +181,7 @@ def transfer_words(context: Context, source: Source) -> dict[str, Any]:
         "glacier": "try" if options.force_glacier_transfer else glacier,
         "dry_run": context.dry_run,
         "copies_on_server": context.is_one_store,
+        "one_store": _apart.is_one_store(context.client("source"), context.client("destination")),
         "workers": context.workers,
         "manifest": None if options.manifest is None else os.fsencode(options.manifest),
         "job": _job(context),

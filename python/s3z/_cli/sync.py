@@ -11,6 +11,7 @@ from s3z import _sides
 from s3z._cli._batch import drive
 from s3z._cli._failures import RefusedError
 from s3z._cli._many import Source, check_apart, goal, keys, understand_source, understand_target
+from s3z._cli._match import split_wildcard
 from s3z._cli._names import Remote, as_directory
 from s3z._cli._options import UsageError
 from s3z._cli.cp import check_options, transfer_words
@@ -92,7 +93,11 @@ def _check_delete(source: Source, target: Remote | str) -> None:
 def sides(
     context: Context, source: Source, target: Remote | str
 ) -> tuple[tuple[str, bytes, bytes, bool], dict[str, Any]]:
-    """The place that is compared, and what of it takes part; the source's relative names are made to fit."""
+    """The place that is compared, and what of it takes part; the source's relative names are made to fit.
+
+    Raises:
+        RefusedError: the destination is local, and no directory.
+    """
     assert source.words is not None
     filters = {name: source.words.get(name) for name in ("include", "exclude")}
     prefix = source.words.get("name_prefix") or b""
@@ -102,14 +107,21 @@ def sides(
     if source.words["kind"] == "keys":
         strip = source.words["strip"]
         source.words["filter_prefix"] = source.words["prefix"].encode()[:strip]
+    elif source.words["kind"] == "matches":
+        assert isinstance(source.target, str)
+        source.words["filter_prefix"] = os.fsencode(split_wildcard(source.target)[1])
     if isinstance(target, Remote):
         key = target.key + os.fsdecode(prefix)
-        compared = keys(context, Remote(target.bucket, ""), markers=True)
+        # Markers were copied if the source is remote, so they are there to be compared.
+        compared = keys(context, Remote(target.bucket, ""), markers=not source.is_remote)
         compared |= {"prefix": key, "strip": len(key.encode()), "filter_prefix": key.encode(), **filters}
         return ("remote", target.bucket.encode(), key.encode(), False), compared
+    if os.path.lexists(target) and not os.path.isdir(target):
+        raise RefusedError(f'target "{target}" is not a directory')
     root = os.fsencode(target)
     tree = {
         "kind": "tree",
+        "directory": True,
         "root": root,
         "name_prefix": b"",
         "follow": False,
@@ -149,7 +161,7 @@ def one_side(
         "bucket": bucket.decode(),
         "prefix": key,
         "exact": True,
-        "strip": len(key.encode()) - len(relative),
+        "file_name": relative,
     }
     return place, compared, relative
 
@@ -183,14 +195,12 @@ def nothing_found(source: Source) -> RefusedError:
 def listed(source: Source, relative: bytes) -> dict[str, Any]:
     """The one source as a listing tells it: with its size and time."""
     if isinstance(source.target, Remote):
-        key = source.target.key
-        strip = len(key.encode()) - len(relative)
         return {
             "kind": "keys",
             "bucket": source.target.bucket,
-            "prefix": key,
+            "prefix": source.target.key,
             "exact": True,
-            "strip": strip,
+            "file_name": relative,
         }
     if source.words is not None and source.words["kind"] == "matches":
         # A link that is skipped.

@@ -43,7 +43,7 @@ pub use entry::{Entry, Object, Outcome, Place, What};
 pub use feed::{Keys, Selection};
 pub use goal::Goal;
 pub use job::{ContentTypes, Counts, Glacier, How, Kept, Operation};
-pub use local::Tree;
+pub use local::{Matches, Tree};
 pub(super) use render::{Record, civil, iso};
 pub use render::{json, label, text};
 pub use sync::Compare;
@@ -88,6 +88,7 @@ pub struct TransferRequest {
     pub flattens: bool,
     pub how: How,
     pub copies_on_server: bool,
+    pub is_one_store: bool,
     pub workers: Option<usize>,
     /// A file that notes what is done, and what the job is called there.
     pub manifest: Option<(PathBuf, Vec<u8>)>,
@@ -107,6 +108,8 @@ pub struct SyncRequest {
 /// A batch under way, to whoever takes its outcomes.
 pub struct Batch {
     outcomes: mpsc::Receiver<Outcome>,
+    /// Taken by a call of `next` that has not ended.
+    gathered: Vec<Outcome>,
     pub counts: Arc<Counts>,
 }
 
@@ -133,23 +136,26 @@ impl Batch {
         let counts = Arc::<Counts>::default();
         progress.set_objects_total(None);
         let work = Work { request, source, destination, progress, cancel, counts: counts.clone(), out };
-        (Self { outcomes, counts }, work)
+        (Self { outcomes, gathered: Vec::new(), counts }, work)
     }
 
-    /// The next outcomes, as many as come within a moment after the first; none at the end.
+    /// The next outcomes, as many as come within a moment after the first; none at the end. May be dropped and called
+    /// again: nothing is lost of what it has.
     pub async fn next(&mut self, most: usize) -> Vec<Outcome> {
-        let mut taken = Vec::new();
-        self.outcomes.recv_many(&mut taken, most).await;
+        let Self { outcomes, gathered, .. } = self;
+        if gathered.is_empty() {
+            outcomes.recv_many(gathered, most).await;
+        }
         let gather = async {
-            while !taken.is_empty() && taken.len() < most {
-                let room = most - taken.len();
-                if self.outcomes.recv_many(&mut taken, room).await == 0 {
+            while !gathered.is_empty() && gathered.len() < most {
+                let room = most - gathered.len();
+                if outcomes.recv_many(gathered, room).await == 0 {
                     return;
                 }
             }
         };
         let _ = tokio::time::timeout(MOMENT, gather).await;
-        taken
+        std::mem::take(gathered)
     }
 }
 
@@ -193,6 +199,7 @@ impl Work {
             source: self.source.clone(),
             destination: self.destination.clone(),
             copies_on_server: request.copies_on_server,
+            is_one_store: request.is_one_store,
             namer: Namer::new(request.goal.clone(), request.flattens, request.selections.len() > 1),
             beneath,
             how: request.how.clone(),
@@ -289,5 +296,32 @@ impl Work {
         let outcome = Outcome { operation: "rm", ..failure.into() };
         self.counts.count(&outcome);
         let _ = self.out.send(outcome).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(number: u8) -> Outcome {
+        let failure = entry::Failure::of(vec![number], Error::config("x"));
+        failure.into()
+    }
+
+    /// A signal may end the wait in the moment in which outcomes are gathered.
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_a_dropped_call_had_comes_with_the_next() {
+        let (out, outcomes) = mpsc::channel(8);
+        let mut batch = Batch { outcomes, gathered: Vec::new(), counts: Arc::default() };
+        for number in 0..3 {
+            out.send(outcome(number)).await.unwrap();
+        }
+        let dropped = tokio::time::timeout(MOMENT / 4, batch.next(8)).await;
+        assert!(dropped.is_err());
+        out.send(outcome(3)).await.unwrap();
+        drop(out);
+        let taken: Vec<Vec<u8>> = batch.next(8).await.into_iter().map(|outcome| outcome.source).collect();
+        assert_eq!(taken, [[0], [1], [2], [3]]);
+        assert!(batch.next(8).await.is_empty());
     }
 }

@@ -15,22 +15,38 @@ use crate::s3::client::{Completed, CopyRequest, ObjectRef, PutRequest, S3Client,
 use crate::s3::object::{ObjectHead, StoredChecksum, WRITE_ID};
 use crate::s3::xml::CompletedPart;
 
-/// A new mark, for requests with these conditions; the others need none.
-pub fn write_id(conditions: &[(String, String)]) -> Option<String> {
-    let mut bytes = [0; 16];
-    let is_random = !conditions.is_empty() && getrandom::fill(&mut bytes).is_ok();
-    is_random.then(|| format!("{:032x}", u128::from_ne_bytes(bytes)))
+/// A mark, for requests with these conditions; the others need none. One that the headers bring along is it.
+pub fn write_id(conditions: &[(String, String)], headers: &[(String, String)]) -> Option<String> {
+    if conditions.is_empty() {
+        return None;
+    }
+    let own = headers.iter().find(|(name, _)| name.strip_prefix("x-amz-meta-") == Some(WRITE_ID));
+    own.map(|(_, id)| id.clone()).or_else(|| new_write_id().ok())
 }
 
-/// The header that marks an object with it.
+/// A mark that no other write has.
+pub fn new_write_id() -> Result<String> {
+    let mut bytes = [0; 16];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Ok(format!("{:032x}", u128::from_ne_bytes(bytes))),
+        Err(_) => Err(Error::new(ErrorKind::Internal, "the system has no random bytes")),
+    }
+}
+
+/// The header that marks an object with it, unless it is there.
 pub fn marked(mut headers: Vec<(String, String)>, write_id: Option<&str>) -> Vec<(String, String)> {
-    headers.extend(write_id.map(|id| (format!("x-amz-meta-{WRITE_ID}"), id.to_owned())));
+    if let Some(id) = write_id {
+        let name = format!("x-amz-meta-{WRITE_ID}");
+        if !headers.iter().any(|(known, _)| *known == name) {
+            headers.push((name, id.to_owned()));
+        }
+    }
     headers
 }
 
 /// Stores an object in one request.
 pub async fn put(client: &S3Client, mut put: PutRequest, conditions: &[(String, String)]) -> Result<Stored> {
-    let (object, mark) = (put.object.clone(), write_id(conditions));
+    let (object, mark) = (put.object.clone(), write_id(conditions, &put.headers));
     let (ours, len, progress) = (put.checksum, put.payload.len(), put.progress.clone());
     put.headers = marked(put.headers, mark.as_deref());
     put.headers.extend(conditions.iter().cloned());
@@ -56,7 +72,7 @@ pub async fn copy(
     conditions: &[(String, String)],
     replaces: bool,
 ) -> Result<Stored> {
-    let mark = write_id(conditions).filter(|_| replaces);
+    let mark = write_id(conditions, &copy.headers).filter(|_| replaces);
     copy.headers = marked(copy.headers, mark.as_deref());
     copy.headers.extend(conditions.iter().cloned());
     match client.copy_object(&copy).await {

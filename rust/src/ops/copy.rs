@@ -201,7 +201,7 @@ impl Parts<'_> {
         let headers = unless_cancelled(cancel, metadata::for_parts(engine, request, head)).await?;
         let checksum = self.checksum.map(|digest| digest.kind());
         let new = NewUpload { object: request.destination.clone(), checksum, headers };
-        let write_id = commit::write_id(&request.conditions);
+        let write_id = commit::write_id(&request.conditions, &request.headers);
         let origin = Origin { part_size: self.part_size, source: None, write_id };
         let mut creating = Creating::begin(engine, new, origin, progress);
         match unless_cancelled(cancel, creating.created()).await {

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use tokio::sync::mpsc;
 
-pub use row::Columns;
 use row::Row;
+pub use row::{Columns, push_escaped};
 
 use crate::error::{Error, Result};
 use crate::ops::engine::{Engine, unless_cancelled};

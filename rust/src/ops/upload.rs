@@ -121,7 +121,7 @@ impl Run<'_> {
         let request = self.request;
         let new =
             NewUpload { object: request.object.clone(), checksum: request.checksum, headers: request.headers.clone() };
-        let write_id = commit::write_id(&request.conditions);
+        let write_id = commit::write_id(&request.conditions, &request.headers);
         let origin = Origin { part_size: self.part_size, source: Some(self.reader.identity()), write_id };
         if request.resume {
             let find = async {

@@ -56,6 +56,8 @@ pub struct Batch {
     progress: Arc<Progress>,
     cancel: Cancel,
     format: Format,
+    /// Whether text goes to a terminal.
+    escapes: bool,
     tells: Tells,
     report: Mutex<Option<TransferReport>>,
     pid: u32,
@@ -84,6 +86,7 @@ pub fn start_batch(
         progress,
         cancel,
         format,
+        escapes: options.get("escapes")?.unwrap_or(false),
         tells: Tells {
             skips: options.get("tells_skips")?.unwrap_or(false),
             differences: options.get("tells_differences")?.unwrap_or(false),
@@ -204,7 +207,7 @@ impl Batch {
         for outcome in outcomes {
             match self.format {
                 Format::Nothing => {}
-                Format::Text => text(&outcome, &mut lines),
+                Format::Text => text(&outcome, self.escapes, &mut lines),
                 Format::Json => json(&outcome, &mut lines),
             }
             match outcome.what {

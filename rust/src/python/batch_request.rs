@@ -11,12 +11,12 @@ use crate::checksum::Kind;
 use crate::config::DirectIo;
 use crate::error::Error;
 use crate::ops::batch::{
-    Compare, ContentTypes, Entry, Glacier, Goal, How, Keys, Object, Operation, Place, Request, Selection, SyncRequest,
-    Tests, TransferRequest, Tree,
+    Compare, ContentTypes, Entry, Glacier, Goal, How, Keys, Matches, Object, Operation, Place, Request, Selection,
+    SyncRequest, Tests, TransferRequest, Tree,
 };
 use crate::ops::select::{Filters, Pattern};
 
-pub const OPTIONS: [&str; 40] = [
+pub const OPTIONS: [&str; 42] = [
     "manifest",
     "job",
     "download",
@@ -44,6 +44,8 @@ pub const OPTIONS: [&str; 40] = [
     "follow",
     "exit_on_error",
     "copies_on_server",
+    "one_store",
+    "escapes",
     "workers",
     "compared",
     "compare",
@@ -58,7 +60,8 @@ pub const OPTIONS: [&str; 40] = [
     "text_type",
     "bytes_type",
 ];
-const SELECTION: [&str; 20] = [
+const SELECTION: [&str; 21] = [
+    "directory",
     "file_name",
     "all",
     "versions",
@@ -106,6 +109,7 @@ pub fn understood(py: Python<'_>, options: &Options<'_>) -> PyResult<Request> {
         flattens: options.get("flatten")?.unwrap_or(false),
         how: how(py, options, dry_run)?,
         copies_on_server: options.get("copies_on_server")?.unwrap_or(true),
+        is_one_store: options.get("one_store")?.unwrap_or(false),
         workers: options.number("workers")?,
         manifest: match options.get::<Vec<u8>>("manifest")? {
             Some(path) => Some((convert::path(path), options.get("job")?.unwrap_or_default())),
@@ -181,6 +185,7 @@ fn how(py: Python<'_>, options: &Options<'_>, dry_run: bool) -> PyResult<How> {
         follows: options.get("follow")?.unwrap_or(true),
         reads_content: flag("download")?,
         exit_on_error: flag("exit_on_error")?,
+        tells_skips: flag("tells_skips")? || options.get::<String>("format")?.as_deref() == Some("json"),
     })
 }
 
@@ -201,6 +206,7 @@ fn selection(words: Bound<'_, PyDict>) -> PyResult<Selection> {
             prefix: words.get("prefix")?.unwrap_or_default(),
             pattern: pattern.map(|text| Pattern::new(&text)),
             strip: words.number("strip")?.unwrap_or(0),
+            file_name: words.get("file_name")?,
             filters,
             filter_prefix: words.get("filter_prefix")?.unwrap_or_default(),
             skips_markers: flag("markers", false)?,
@@ -217,13 +223,15 @@ fn selection(words: Bound<'_, PyDict>) -> PyResult<Selection> {
             follows: flag("follow", true)?,
             stats: flag("stats", false)?,
             may_be_missing: flag("may_be_missing", false)?,
+            is_directory: flag("directory", false)?,
         }),
-        "matches" => Selection::Matches {
+        "matches" => Selection::Matches(Matches {
             pattern: pattern.unwrap_or_default(),
             filters,
+            filter_prefix: words.get("filter_prefix")?,
             follows: flag("follow", true)?,
             stats: flag("stats", false)?,
-        },
+        }),
         "named" => {
             let entries: Vec<Named> = words.get("entries")?.unwrap_or_default();
             Selection::Named(entries.into_iter().map(named).collect())

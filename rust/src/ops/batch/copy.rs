@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use super::decide::Condition;
 use super::entry::Object;
-use super::job::{How, Job};
+use super::job::{How, Job, Operation};
 use super::transfer::{conditions, reference};
 use crate::error::{Error, Result};
+use crate::ops::commit;
 use crate::ops::copy::{CopyRequest, copy_object};
 use crate::ops::engine::unless_cancelled;
 use crate::ops::put::{ObjectWriter, PutRequest};
@@ -22,6 +23,17 @@ use crate::s3::object::{ObjectHead, WRITE_ID};
 pub struct Copied {
     pub report: TransferReport,
     pub source_etag: Option<String>,
+    /// What the copy has been marked with, and nothing else in the world has.
+    pub mark: Option<String>,
+}
+
+/// The names of access points end so; through one, an object has the same key as in its bucket.
+const ACCESS_POINT: &str = "-s3alias";
+
+/// Whether two names in one store may be one object though the buckets are called differently.
+fn may_be_the_same(source: &Object, target: &ObjectRef) -> bool {
+    let is_access_point = source.bucket.ends_with(ACCESS_POINT) || target.bucket.ends_with(ACCESS_POINT);
+    is_access_point && source.key == target.key
 }
 
 /// Whether a copy of an object onto itself would change anything.
@@ -37,7 +49,7 @@ pub async fn copy(
     condition: &Condition,
 ) -> Result<Copied> {
     let from = reference(source)?;
-    if !job.copies_on_server {
+    if !job.copies_on_server || job.operation == Operation::Move && may_be_the_same(source, target) {
         return through(job, from, target, condition).await;
     }
     let copied = on_server(job, source, from.clone(), size, target, condition).await;
@@ -103,7 +115,7 @@ async fn on_server(
         content_type: None,
         storage_class: None,
     };
-    Ok(Copied { report, source_etag: etag })
+    Ok(Copied { report, source_etag: etag, mark: None })
 }
 
 /// Read here and written there, in parts, with the metadata of the source unless it is to be replaced.
@@ -116,9 +128,10 @@ async fn through(job: &Job, from: ObjectRef, target: &ObjectRef, condition: &Con
         max_concurrency: job.how.max_concurrency,
         ..StreamRequest::new(from)
     };
+    let mark = if job.operation == Operation::Move { Some(commit::new_write_id()?) } else { None };
     let put = PutRequest {
         object: target.clone(),
-        headers: with_metadata(&job.how, &head),
+        headers: commit::marked(with_metadata(&job.how, &head), mark.as_deref()),
         conditions: conditions(condition),
         unconditional: None,
         checksum: job.how.checksum,
@@ -149,7 +162,7 @@ async fn through(job: &Job, from: ObjectRef, target: &ObjectRef, condition: &Con
         Err(error) => abandon(writer, error).await,
     };
     while tasks.next().await.is_some() {}
-    Ok(Copied { report: report?, source_etag: etag })
+    Ok(Copied { report: report?, source_etag: etag, mark })
 }
 
 async fn abandon<T>(writer: ObjectWriter, error: Error) -> Result<T> {

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::entry::{Found, Outcome, Place, What};
 use super::feed::Feed;
 use super::job::{Counts, Job};
-use super::remove::unlink;
+use super::remove::Directories;
 use super::spill::{Candidate, Candidates};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ops::engine::Engine;
@@ -84,7 +84,7 @@ impl Deleter {
                             self.keys(&object.bucket, keys).await;
                         }
                     }
-                    Place::File(path) => files.push(Candidate::named(path)),
+                    Place::File(path) => files.push(Candidate::named(path, &entry.relative)),
                 },
                 Found::Skipped(place, reason) => self.tell(outcome(place.shown(), What::Skipped(reason))).await,
                 Found::Failed(failure) => {
@@ -167,7 +167,11 @@ impl Deleter {
         }
         let lane = self.engine.lanes.pick();
         self.tasks.spawn(async move {
-            lane.call(move || Ok(files.into_iter().map(|file| remove(file, compares)).collect())).await
+            let work = move || {
+                let mut directories = Directories::default();
+                Ok(files.into_iter().map(|file| remove(file, compares, &mut directories)).collect())
+            };
+            lane.call(work).await
         });
     }
 
@@ -210,8 +214,8 @@ fn outcome(source: Vec<u8>, what: What) -> Outcome {
 
 impl Candidate {
     /// A file that is removed whatever it is by now.
-    fn named(path: PathBuf) -> Self {
-        Self { name: path.into_os_string().into_vec(), size: 0, mtime: 0, inode: 0 }
+    fn named(path: PathBuf, relative: &[u8]) -> Self {
+        Self { name: path.into_os_string().into_vec(), size: 0, mtime: 0, inode: 0, beneath: relative.len() }
     }
 }
 
@@ -256,18 +260,20 @@ fn refusal(bucket: &str, key: &str, code: &str, message: &str) -> Error {
     Error::new(kind, message).with_object(bucket, key).with_status(200, Some(code.to_owned()))
 }
 
-/// Of a link, the link itself would go; but those are not selected.
-fn remove(file: Candidate, compares: bool) -> Outcome {
+/// Of a link, the link itself would go; but those are not selected. Looked at and removed under one descriptor (K4).
+fn remove(file: Candidate, compares: bool, directories: &mut Directories) -> Outcome {
     let path = PathBuf::from(OsString::from_vec(file.name.clone()));
-    let look = || -> Result<()> {
-        let stat = rustix::fs::lstat(&path).map_err(|errno| Error::local_errno(&path, errno))?;
+    let fail = |errno| Error::local_errno(&path, errno);
+    let mut removed = || -> Result<()> {
+        let (directory, name) = directories.of(&file.name, file.beneath)?;
+        let stat = directory.stat(&name).map_err(fail)?;
         if compares && !file.is_still(&stat) {
             let text = format!("changed since it was listed, and is kept: \"{}\"", path.display());
             return Err(Error::integrity(text));
         }
-        unlink(&path)
+        directory.unlink(&name).map_err(fail)
     };
-    let what = match look() {
+    let what = match removed() {
         Ok(()) => What::Done(None),
         Err(error) => What::Failed(error, None),
     };

@@ -22,6 +22,13 @@ pub struct Entry {
     pub inode: u64,
 }
 
+impl Entry {
+    /// An empty object that stands for a directory.
+    pub fn is_marker(&self) -> bool {
+        self.size == Some(0) && matches!(&self.place, Place::Object(object) if object.key.ends_with('/'))
+    }
+}
+
 /// Where something is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {

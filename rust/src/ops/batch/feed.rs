@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tokio::sync::mpsc;
 
 use super::entry::{Entry, Failure, Found, Object, Place};
-use super::local::{self, Tree};
+use super::local::{self, Matches, Tree};
 use crate::error::{Error, Result};
 use crate::ops::engine::Engine;
 use crate::ops::listing::{KeyPages, Spread};
@@ -43,7 +43,7 @@ pub enum Selection {
     /// Files below a directory, or one file.
     Tree(Tree),
     /// What a local wildcard matches.
-    Matches { pattern: Vec<u8>, filters: Filters, follows: bool, stats: bool },
+    Matches(Matches),
 }
 
 #[derive(Debug, Clone)]
@@ -54,6 +54,8 @@ pub struct Keys {
     pub pattern: Option<Pattern>,
     /// Bytes of the key before its relative name.
     pub strip: usize,
+    /// What a single key is called; `None`: by what is left of it.
+    pub file_name: Option<Vec<u8>>,
     pub filters: Filters,
     /// What filters leave off names.
     pub filter_prefix: Vec<u8>,
@@ -88,7 +90,7 @@ impl Feed {
         let mut tasks = Tasks::new();
         let cancel = Arc::<AtomicBool>::default();
         let (engine, stop) = (engine.clone(), cancel.clone());
-        let lane = match selections.iter().any(|each| matches!(each, Selection::Tree(_) | Selection::Matches { .. })) {
+        let lane = match selections.iter().any(|each| matches!(each, Selection::Tree(_) | Selection::Matches(_))) {
             true => Some(Lane::start("s3z-walk")?),
             false => None,
         };
@@ -106,9 +108,9 @@ impl Feed {
                         })
                         .await
                     }
-                    Selection::Matches { pattern, filters, follows, stats } => {
+                    Selection::Matches(wildcard) => {
                         walk(lane.as_ref(), &sender, &stop, move |out, stop| {
-                            local::matches(&pattern, &filters, (follows, stats), out, stop);
+                            local::matches(&wildcard, out, stop);
                         })
                         .await;
                     }
@@ -276,7 +278,8 @@ impl Keys {
         if is_own_name(OsStr::from_bytes(base)) {
             return None;
         }
-        let relative = name.get(self.strip..).unwrap_or_default().to_vec();
+        let own = self.file_name.as_deref().filter(|_| self.is_exact);
+        let relative = own.unwrap_or_else(|| name.get(self.strip..).unwrap_or_default()).to_vec();
         if !self.filters.is_empty() && !self.filters.keeps(filtered_name(&self.filter_prefix, name)) {
             return None;
         }

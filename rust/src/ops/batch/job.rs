@@ -66,6 +66,8 @@ pub struct How {
     pub reads_content: bool,
     /// The first failure ends it all.
     pub exit_on_error: bool,
+    /// Somebody is told what is skipped, by a record or a log.
+    pub tells_skips: bool,
 }
 
 /// Content types by extension, and of what has none of these.
@@ -82,6 +84,8 @@ pub struct Job {
     pub destination: Engine,
     /// Whether the server itself can copy from one to the other.
     pub copies_on_server: bool,
+    /// Whether the sides are known to be one store, so that equal names are one object. If not, they may be all the same.
+    pub is_one_store: bool,
     pub namer: Namer,
     pub beneath: Option<Arc<Beneath>>,
     pub how: How,

@@ -34,6 +34,8 @@ pub struct Tree {
     pub stats: bool,
     /// A root that is not there is an empty tree.
     pub may_be_missing: bool,
+    /// A root that is none is an error, not its own tree.
+    pub is_directory: bool,
 }
 
 /// Everything in the tree.
@@ -52,6 +54,10 @@ pub(super) fn walk(tree: Tree, out: &mut Pages, stop: &Arc<AtomicBool>) {
     };
     let dirs = walk.dirs();
     let is_file = std::fs::metadata(&root).is_ok_and(|metadata| !metadata.is_dir());
+    if is_file && tree.is_directory {
+        out.push(Found::Broken(Error::local_errno(&root, Errno::NOTDIR)));
+        return;
+    }
     for found in walk {
         if stop.load(Relaxed) {
             return;
@@ -143,17 +149,24 @@ fn is_own(name: &[u8]) -> bool {
     is_own_name(OsStr::from_bytes(base))
 }
 
+/// A local wildcard.
+#[derive(Debug, Clone)]
+pub struct Matches {
+    pub pattern: Vec<u8>,
+    pub filters: Filters,
+    /// What filters leave off paths; `None`: what is before the first wildcard.
+    pub filter_prefix: Option<Vec<u8>>,
+    pub follows: bool,
+    /// Whether size and time are asked for.
+    pub stats: bool,
+}
+
 /// What a wildcard matches, directories with all that is in them.
-pub(super) fn matches(
-    pattern: &[u8],
-    filters: &Filters,
-    (follows, stats): (bool, bool),
-    out: &mut Pages,
-    stop: &Arc<AtomicBool>,
-) {
-    let prefix = Pattern::new(pattern).literal_prefix().to_vec();
+pub(super) fn matches(wildcard: &Matches, out: &mut Pages, stop: &Arc<AtomicBool>) {
+    let Matches { pattern, filters, follows, stats, .. } = wildcard;
+    let prefix = wildcard.filter_prefix.clone().unwrap_or_else(|| Pattern::new(pattern).literal_prefix().to_vec());
     let mut found = false;
-    for matched in expand(pattern, follows) {
+    for matched in expand(pattern, *follows) {
         let matched = match matched {
             Ok(matched) => matched,
             Err(error) => {
@@ -173,7 +186,10 @@ pub(super) fn matches(
         }
         found = true;
         if matched.is_link {
-            if !out.push(Found::Skipped(Place::File(matched.path), "symlink")) {
+            if wildcard.keeps(&prefix, &path)
+                && !is_own(&name)
+                && !out.push(Found::Skipped(Place::File(matched.path), "symlink"))
+            {
                 return;
             }
             continue;
@@ -186,12 +202,13 @@ pub(super) fn matches(
                 file_name: None,
                 filters: filters.clone(),
                 filter_prefix: Some(prefix.clone()),
-                follows,
-                stats,
+                follows: *follows,
+                stats: *stats,
                 may_be_missing: false,
+                is_directory: false,
             };
             walk(tree, out, stop);
-        } else if !one(path, name, filters, &prefix, (follows, stats), out) {
+        } else if !wildcard.one(path, name, &prefix, out) {
             return;
         }
         if stop.load(Relaxed) {
@@ -204,35 +221,34 @@ pub(super) fn matches(
     }
 }
 
-/// One file that matches.
-fn one(
-    path: Vec<u8>,
-    relative: Vec<u8>,
-    filters: &Filters,
-    prefix: &[u8],
-    (follows, stats): (bool, bool),
-    out: &mut Pages,
-) -> bool {
-    if !filters.is_empty() && !filters.keeps(filtered_name(prefix, &path)) {
-        return true;
+impl Matches {
+    fn keeps(&self, prefix: &[u8], path: &[u8]) -> bool {
+        self.filters.is_empty() || self.filters.keeps(filtered_name(prefix, path))
     }
-    let path = PathBuf::from(OsStr::from_bytes(&path));
-    let stat = if follows { rustix::fs::stat(&path) } else { rustix::fs::lstat(&path) };
-    let found = match stat {
-        Err(errno) => failed(path.clone(), Error::local_errno(&path, errno), None),
-        Ok(stat) if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile => {
-            not_regular(path)
+
+    /// One file that matches.
+    fn one(&self, path: Vec<u8>, relative: Vec<u8>, prefix: &[u8], out: &mut Pages) -> bool {
+        if is_own(&relative) || !self.keeps(prefix, &path) {
+            return true;
         }
-        Ok(stat) => {
-            let told = (stats.then_some(stat.st_size as u64), if stats { modified(&stat) } else { None });
-            Found::Entry(Entry {
-                relative,
-                place: Place::File(path),
-                size: told.0,
-                modified: told.1,
-                inode: stat.st_ino,
-            })
-        }
-    };
-    out.push(found)
+        let path = PathBuf::from(OsStr::from_bytes(&path));
+        let stat = if self.follows { rustix::fs::stat(&path) } else { rustix::fs::lstat(&path) };
+        let found = match stat {
+            Err(errno) => failed(path.clone(), Error::local_errno(&path, errno), None),
+            Ok(stat) if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile => {
+                not_regular(path)
+            }
+            Ok(stat) => {
+                let told = (self.stats.then_some(stat.st_size as u64), if self.stats { modified(&stat) } else { None });
+                Found::Entry(Entry {
+                    relative,
+                    place: Place::File(path),
+                    size: told.0,
+                    modified: told.1,
+                    inode: stat.st_ino,
+                })
+            }
+        };
+        out.push(found)
+    }
 }

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 
 use super::entry::{Outcome, Told, What};
+use crate::ops::look::push_escaped;
 use crate::ops::report::TransferReport;
 
 /// `cp SOURCE DESTINATION`, byte for byte.
@@ -37,17 +38,23 @@ fn mark(status: &str) -> u8 {
     }
 }
 
-/// The result line of what was done, would have been, or differs; of anything else there is none.
-pub fn text(outcome: &Outcome, out: &mut Vec<u8>) {
-    if let What::Differs(status) = outcome.what {
-        out.extend([mark(status), b' ']);
-        out.extend_from_slice(&outcome.source);
-        out.push(b'\n');
+/// The result line of what was done, would have been, or differs; of anything else there is none. `escapes`: nothing in
+/// it moves the cursor of a terminal.
+pub fn text(outcome: &Outcome, escapes: bool, out: &mut Vec<u8>) {
+    let line = match outcome.what {
+        What::Differs(status) => [&[mark(status), b' '], outcome.source.as_slice()].concat(),
+        What::Done(_) | What::Dry if outcome.operation != "verify" => label(outcome),
+        _ => return,
+    };
+    if escapes {
+        for chunk in line.utf8_chunks() {
+            push_escaped(chunk.valid(), out);
+            chunk.invalid().iter().for_each(|byte| out.extend(format!("\\x{byte:02x}").into_bytes()));
+        }
+    } else {
+        out.extend(line);
     }
-    if matches!(outcome.what, What::Done(_) | What::Dry) && outcome.operation != "verify" {
-        out.extend(label(outcome));
-        out.push(b'\n');
-    }
+    out.push(b'\n');
 }
 
 /// The record of what was done or skipped.
@@ -248,6 +255,28 @@ mod tests {
             "{\"operation\":\"cp\",\"success\":true,\"skipped\":true,\"reason\":\"exists\",\
              \"source\":\"s3://b/\\\"k\\\"\\n\",\"destination\":\"out/\u{fffd}\",\"destination_base64\":\"b3V0L/8=\"}\n"
         );
+    }
+
+    #[test]
+    fn lines_for_a_terminal_are_one_each() {
+        let outcome = |what| Outcome {
+            operation: "cp",
+            source: b"a\n\x1b\xff\tb".to_vec(),
+            destination: Some("\u{202e}\u{e4}".into()),
+            version_id: None,
+            object: None,
+            what,
+        };
+        for (what, escapes, expected) in [
+            (What::Dry, true, "cp a\\n\\x1b\\xff\\tb \\u202e\u{e4}\n".as_bytes()),
+            (What::Dry, false, b"cp a\n\x1b\xff\tb \xe2\x80\xae\xc3\xa4\n"),
+            (What::Differs("differs"), true, b"* a\\n\\x1b\\xff\\tb\n"),
+            (What::Skipped("exists"), true, b""),
+        ] {
+            let mut line = Vec::new();
+            text(&outcome(what), escapes, &mut line);
+            assert_eq!(line, expected);
+        }
     }
 
     #[test]

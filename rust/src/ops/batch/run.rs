@@ -120,10 +120,22 @@ pub(super) fn skipped(job: &Job, place: &Place, reason: &'static str) -> Outcome
     }
 }
 
+/// An entry that needs no transfer; with its place, if anybody is told.
+pub(super) fn left(job: &Job, entry: &Entry, reason: &'static str) -> Outcome {
+    if !job.how.tells_skips {
+        return skipped(job, &entry.place, reason);
+    }
+    let destination = match job.namer.place(entry) {
+        Ok(spot) => spot.shown(),
+        Err((shown, ..)) => shown,
+    };
+    Outcome { destination: Some(destination), ..skipped(job, &entry.place, reason) }
+}
+
 /// What differs is transferred, and so is what cannot be compared.
 async fn compared(job: Arc<Job>, ours: Entry, theirs: Entry, how: Compare) -> Outcome {
     match same_content(&job, &ours, &theirs, how).await {
-        Ok(Some(true)) => skipped(&job, &ours.place, "same_checksum"),
+        Ok(Some(true)) => left(&job, &ours, "same_checksum"),
         Ok(_) => transfer(job, ours, Some(Condition::None)).await,
         Err(error) => failed(&job, Failure::of(ours.place.shown(), error)),
     }

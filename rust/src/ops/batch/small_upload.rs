@@ -9,11 +9,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, OFlags};
 
 use super::decide::Condition;
 use super::job::{ContentTypes, Job, Operation};
-use super::remove::{Known, unlink};
+use super::remove::{Known, parent};
 use super::transfer::conditions;
 use crate::checksum::{Digest, Hasher, Kind};
 use crate::error::{Error, Result};
@@ -133,11 +133,17 @@ fn load(path: &PathBuf, limit: u64, kind: Option<Kind>, types: Option<&ContentTy
 
 /// Makes sure that the file is still what was sent (U7), and removes it if it was moved.
 fn finish(path: &PathBuf, known: Known, removes: bool) -> Result<()> {
-    match rustix::fs::stat(path) {
+    let held = if removes { Some(parent(path)?) } else { None };
+    let now = match &held {
+        Some((directory, name)) => rustix::fs::statat(directory, *name, AtFlags::empty()),
+        None => rustix::fs::stat(path),
+    };
+    match now {
         Ok(now) if Known::of(&now) == known => {}
         _ => return Err(changed(path)),
     }
-    if removes { unlink(path) } else { Ok(()) }
+    let Some((directory, name)) = held else { return Ok(()) };
+    directory.unlink(name).map_err(|errno| Error::local_errno(path, errno))
 }
 
 fn changed(path: &Path) -> Error {

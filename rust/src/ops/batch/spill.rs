@@ -26,6 +26,8 @@ pub struct Candidate {
     pub size: u64,
     pub mtime: i128,
     pub inode: u64,
+    /// Of a path, how many of its last bytes are below the directory a user named.
+    pub beneath: usize,
 }
 
 impl Spill {
@@ -59,6 +61,7 @@ impl Spill {
             &entry.size.unwrap_or_default().to_le_bytes(),
             &nanoseconds(entry.modified).to_le_bytes(),
             &entry.inode.to_le_bytes(),
+            &(entry.relative.len() as u32).to_le_bytes(),
         ];
         for field in row {
             self.file.write_all(field).map_err(|cause| Error::local(&self.directory, cause))?;
@@ -115,15 +118,17 @@ impl Candidates {
         self.file.read_exact(&mut len)?;
         let mut name = vec![0; u32::from_le_bytes(len) as usize];
         self.file.read_exact(&mut name)?;
-        let (mut size, mut mtime, mut inode) = ([0; 8], [0; 16], [0; 8]);
+        let (mut size, mut mtime, mut inode, mut beneath) = ([0; 8], [0; 16], [0; 8], [0; 4]);
         self.file.read_exact(&mut size)?;
         self.file.read_exact(&mut mtime)?;
         self.file.read_exact(&mut inode)?;
+        self.file.read_exact(&mut beneath)?;
         Ok(Candidate {
             name,
             size: u64::from_le_bytes(size),
             mtime: i128::from_le_bytes(mtime),
             inode: u64::from_le_bytes(inode),
+            beneath: u32::from_le_bytes(beneath) as usize,
         })
     }
 }

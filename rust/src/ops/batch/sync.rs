@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::decide::Condition;
-use super::entry::{Entry, Found, Outcome, Place, What};
+use super::entry::{Entry, Failure, Found, Outcome, Place, What};
 use super::feed::Feed;
 use super::job::Job;
 use super::order::Held;
-use super::run::{Step, Work, failed, settled, skipped};
+use super::run::{Step, Work, failed, left, settled, skipped};
 use super::spill::Spill;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -169,10 +169,11 @@ impl Join {
         Ok(Some(Step::Work(match (ours, theirs) {
             (Some(ours), theirs) => self.pair(job, ours, theirs),
             (None, Some(theirs)) => {
-                if let Some(candidates) = &mut self.candidates {
+                let is_kept = theirs.is_marker();
+                if let Some(candidates) = self.candidates.as_mut().filter(|_| !is_kept) {
                     candidates.push(&theirs)?;
                 }
-                match self.tells {
+                match self.tells.filter(|_| !is_kept) {
                     Some(true) => vec![told_as(theirs.relative, What::Differs("destination_only"))],
                     _ => Vec::new(),
                 }
@@ -194,7 +195,7 @@ impl Join {
         }
         if let Some(theirs) = theirs {
             match self.compare.is_same(&ours, &theirs) {
-                Some(true) => return vec![Work::Told(skipped(job, &ours.place, "unchanged"))],
+                Some(true) => return vec![Work::Told(left(job, &ours, "unchanged"))],
                 Some(false) => {}
                 None => return vec![Work::Compare(ours, theirs, self.compare)],
             }
@@ -211,7 +212,12 @@ impl Join {
     fn other(&mut self, job: &Job, found: Found, is_source: bool) -> Result<Step> {
         Ok(match found {
             Found::Broken(error) => return Err(error),
-            Found::Failed(failure) => Step::Work(vec![Work::Told(failed(job, failure))]),
+            Found::Failed(failure) if is_source => Step::Work(vec![Work::Told(failed(job, failure))]),
+            Found::Failed(failure) => {
+                let destination = Some(failure.source);
+                let failure = Failure { source: Vec::new(), destination, ..failure };
+                Step::Work(vec![Work::Told(failed(job, failure))])
+            }
             Found::Skipped(place, reason) if is_source && told(&place, reason) => {
                 Step::Work(vec![Work::Told(skipped(job, &place, reason))])
             }

@@ -86,7 +86,8 @@ async fn one(job: &Job, entry: &Entry, spot: &Spot, given: Option<Condition>, to
 fn check(job: &Job, entry: &Entry, spot: &Spot) -> Option<What> {
     let Place::Object(object) = &entry.place else { return None };
     if let Spot::Object(target) = spot {
-        let is_same = *target.bucket == *object.bucket && target.key == object.key && job.copies_on_server;
+        let is_one_store = job.copies_on_server || job.is_one_store;
+        let is_same = *target.bucket == *object.bucket && target.key == object.key && is_one_store;
         if is_same && object.version_id.is_none() && (job.operation == Operation::Move || !copy::changes(&job.how)) {
             let text = "source and destination are the same object";
             return Some(What::Failed(Error::config(text), Some("refused")));
@@ -205,16 +206,23 @@ async fn again(job: &Job, entry: &Entry, spot: &Spot, error: Error, told: &mut T
 async fn go(job: &Job, entry: &Entry, spot: &Spot, condition: Condition, told: &mut Told) -> Result<What> {
     let mut report = match (&entry.place, spot) {
         (Place::Object(object), Spot::Object(target)) => {
-            let report = Box::pin(copy::copy(job, object, entry.size, target, &condition)).await?;
+            let copied = Box::pin(copy::copy(job, object, entry.size, target, &condition)).await?;
             if job.operation == Operation::Move {
-                Box::pin(remove::moved_object(job, object, report.source_etag.as_deref())).await?;
+                let (copy, etag) = (Some((target, &copied)), copied.source_etag.as_deref());
+                match Box::pin(remove::moved_object(job, object, copy, etag)).await {
+                    // The source is kept, because it is or may be the copy.
+                    Err(error) if error.kind() == ErrorKind::Config => {
+                        return Ok(What::Failed(error, Some("refused")));
+                    }
+                    outcome => outcome?,
+                }
             }
-            report.report
+            copied.report
         }
         (Place::Object(object), _) => {
             let report = fetch(job, object, entry.size, spot, &condition).await?;
             if job.operation == Operation::Move {
-                Box::pin(remove::moved_object(job, object, report.etag.as_deref())).await?;
+                Box::pin(remove::moved_object(job, object, None, report.etag.as_deref())).await?;
             }
             told.last_modified = report.last_modified.or(told.last_modified);
             told.storage_class = report.storage_class.clone().or(told.storage_class.take());

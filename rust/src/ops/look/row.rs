@@ -199,7 +199,7 @@ fn human(size: u64) -> String {
 }
 
 /// Control characters, and marks that reorder or hide what is shown, as `_escape.py` writes them.
-fn push_escaped(text: &str, out: &mut Vec<u8>) {
+pub fn push_escaped(text: &str, out: &mut Vec<u8>) {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -131,7 +131,7 @@ impl Sender {
             checksum: shared.request.checksum,
             headers: shared.request.headers.clone(),
         };
-        let write_id = commit::write_id(&shared.request.conditions);
+        let write_id = commit::write_id(&shared.request.conditions, &shared.request.headers);
         let origin = Origin { write_id, ..Origin::default() };
         let mut creating = Creating::begin(&shared.engine, new, origin, &shared.progress);
         match Self::guard(shared, creating.created()).await {
