@@ -10,6 +10,8 @@ CARGO ?= cargo
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 FAKE_S3 := $(CARGO_TARGET_DIR)/release/fake-s3
 
+#: processes that share the Python tests: they wait more than they work
+TEST_WORKERS ?= 2
 #: seconds of fuzzing for each target in `make deep`
 FUZZ_SECONDS ?= 600
 #: seconds of `make soak`
@@ -24,7 +26,7 @@ $(BIN)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("s3z needs Python 3.11 or newer, this is " + sys.version) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet "maturin>=1.9,<2" boto3 "moto[s3,server]>=5" numpy psutil "pytest>=8" pytest-timeout \
+	$(BIN)/pip install --quiet "maturin>=1.9,<2" boto3 "moto[s3,server]>=5" numpy psutil "pytest>=8" pytest-timeout pytest-xdist \
 		blake3 "backports.zstd; python_version < '3.14'" duckdb polars pyarrow pyzstd zstandard tqdm "mypy>=1.15" "ruff>=0.12" types-tqdm
 	touch $@
 
@@ -47,7 +49,7 @@ test-rust:
 	$(CARGO) test --quiet --locked --workspace
 
 test-python: develop servers
-	FAKE_S3_BIN=$(FAKE_S3) $(BIN)/python -m pytest -q
+	FAKE_S3_BIN=$(FAKE_S3) $(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist worksteal
 
 # The files with `unsafe` under miri. A sample of `deep/run memory`; needs a nightly compiler.
 test-memory:

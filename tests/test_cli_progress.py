@@ -77,7 +77,7 @@ class TestListing:
         fill(fake_s3, "b", [f"p/{number:04}" for number in range(COUNT)], b"12345")
         fake_s3.rule({"type": "latency", "ms": 800}, operation="DeleteObjects", skip=1)
         shown = states(run.on_terminal("-sp", "rm", "s3://b/p/*", stdout=False))
-        assert re.search(f" (500|1000)/{COUNT} objects", shown[-1])
+        assert any(re.search(f" (500|1000)/{COUNT} objects", each) for each in shown)
         assert keys(fake_s3, "b") == []
 
     def test_deletions_of_a_sync_count(self, run: Command, fake_s3: FakeS3) -> None:
@@ -85,7 +85,7 @@ class TestListing:
         fill(fake_s3, "c", ["a", *(f"p/{number:04}" for number in range(COUNT))])
         fake_s3.rule({"type": "latency", "ms": 800}, operation="DeleteObjects", skip=1)
         shown = states(run.on_terminal("-sp", "sync", "--delete", "s3://b/*", "s3://c/", stdout=False))
-        assert re.search(f" (501|1001)/{COUNT + 1} objects", shown[-1])
+        assert any(re.search(f" (501|1001)/{COUNT + 1} objects", each) for each in shown)
 
     def test_one_object_is_known_at_once(self, run: Command, fake_s3: FakeS3) -> None:
         """Even where there is no room to look for another."""

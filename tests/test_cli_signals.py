@@ -98,7 +98,8 @@ class TestManyObjects:
         assert len(found) < COUNT
         assert set(found.values()) <= {BODY.decode()}
         told = {os.path.relpath(path, "out") for path in stopped.done}
-        assert told <= set(found)
+        # A source that could not be removed any more is not told as moved.
+        assert told <= set(found) if name == "mv" else told == set(found)
         if name == "mv":
             fake_s3.switch(latency_ms=0)
             assert set(found) | set(keys(fake_s3, "src")) == set(read_tree(tmp_path / "dir"))

@@ -167,7 +167,7 @@ _TRANSFER = (
 _FILES_FROM = (
     Option(
         "files-from",
-        "names below SRC, one in each line, or - for stdin; not with --include, --exclude",
+        "names below SRC, one in each line, without filters; - is stdin",
         "FILE|-",
         convert=not_empty,
     ),

@@ -57,5 +57,6 @@ def run(context: Context) -> None:
     }
     counts = drive(context, request, context.client("source"), context.client("destination"))
     context.tally.differences += counts["differs"]
-    if not counts["found"] and not context.tally.failed and (source.is_remote or not source.is_many):
+    nothing = not counts["found"] and not counts["skipped"] and not context.tally.failed
+    if nothing and (source.is_remote or not source.is_many):
         raise nothing_found(source)

@@ -28,6 +28,8 @@ use one::To;
 /// The largest window that is decoded, as a power of two: 128 MiB.
 const WINDOW_LOG: u32 = 27;
 const BLOCK: usize = 1 << 20;
+/// What a frame holds up to this many bytes is given out only when all of it was compared; frames of s3z are shorter.
+const HELD: usize = 8 << 20;
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 
 pub struct ForeignOptions {
@@ -204,6 +206,9 @@ struct Frames {
     at: usize,
     /// Inside of a frame.
     is_open: bool,
+    /// What was decoded, and how much of it was given out.
+    held: Vec<u8>,
+    given: usize,
     own: Own,
     /// What stands behind the data of an archive of ours.
     caught: Arc<Mutex<Option<Tail>>>,
@@ -217,7 +222,8 @@ impl Frames {
     fn new(source: Peeked, (own, caught): (Own, Arc<Mutex<Option<Tail>>>)) -> Result<Self> {
         let mut context = DCtx::try_create().ok_or_else(Error::no_memory)?;
         context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG)).map_err(crate::archive::classify::codec)?;
-        Ok(Self { source, context, input: Vec::new(), at: 0, is_open: false, own, caught, before: 0, to_skip: 0 })
+        let (input, held) = (Vec::new(), Vec::with_capacity(HELD));
+        Ok(Self { source, context, input, at: 0, is_open: false, held, given: 0, own, caught, before: 0, to_skip: 0 })
     }
 
     /// At least `len` bytes of input, if there are so many.
@@ -281,32 +287,43 @@ impl Frames {
     }
 }
 
-impl Read for Frames {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        if to.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            if !self.is_open {
-                if !self.next_frame()? {
-                    return Ok(0);
-                }
-                continue;
-            }
+impl Frames {
+    /// The next bytes of a frame: all of it, so that its checksum was compared before anybody sees a byte, or as much as is held.
+    fn hold(&mut self) -> io::Result<()> {
+        self.held.clear();
+        self.given = 0;
+        while self.is_open && self.held.len() < HELD {
             if self.fill(1)? == 0 {
                 return Err(io::Error::other(Error::new(ErrorKind::Archive, "the archive is cut off in a frame")));
             }
             let mut input = InBuffer::around(&self.input[self.at..]);
-            let mut output = OutBuffer::around(to);
+            let filled = self.held.len();
+            let mut output = OutBuffer::around_pos(&mut self.held, filled);
             let hint = self.context.decompress_stream(&mut output, &mut input).map_err(|code| {
                 let text = format!("a frame cannot be decoded: {}", zstd_safe::get_error_name(code));
                 io::Error::other(Error::integrity(text))
             })?;
-            let (taken, given) = (input.pos(), output.pos());
-            self.at += taken;
+            self.at += input.pos();
             self.is_open = hint != 0;
-            if given > 0 {
-                return Ok(given);
+        }
+        Ok(())
+    }
+}
+
+impl Read for Frames {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let held = &self.held[self.given..];
+            if !held.is_empty() || to.is_empty() {
+                let now = held.len().min(to.len());
+                to[..now].copy_from_slice(&held[..now]);
+                self.given += now;
+                return Ok(now);
+            }
+            if self.is_open {
+                self.hold()?;
+            } else if !self.next_frame()? {
+                return Ok(0);
             }
         }
     }
@@ -368,6 +385,23 @@ mod tests {
         own.extend_from_slice(&[0; 100]);
         assert_eq!(unpacked(&own, false).unwrap_err().kind(), ErrorKind::Archive);
         assert_eq!(unpacked(&own, true).unwrap().files, 1);
+    }
+
+    /// Nothing of a frame is made into a file before its checksum was compared.
+    #[test]
+    fn a_damaged_frame_makes_no_file() {
+        let mut frame = Vec::with_capacity(8192);
+        let mut context = zstd_safe::CCtx::create();
+        context.set_parameter(zstd_safe::CParameter::ChecksumFlag(true)).unwrap();
+        context.compress2(&mut frame, &tar()).unwrap();
+        let sum = frame.len() - 1;
+        frame[sum] ^= 1;
+        frame.extend_from_slice(&frames(&[&[0; 1024]]));
+        let place = tempfile::tempdir().unwrap();
+        let source = Box::new(io::Cursor::new(frame));
+        let outcome = unpack_tar(source, place.path(), &options(false), (&Stop::default(), &Progress::default()));
+        assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Integrity);
+        assert!(!place.path().join("a").exists());
     }
 
     #[test]

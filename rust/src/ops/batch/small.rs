@@ -13,6 +13,7 @@ use super::goal::Beneath;
 use super::job::Job;
 use crate::checksum::{Digest, RunningCrcs, ShaHasher, Sums};
 use crate::error::{Error, Result};
+use crate::ops::engine::unless_cancelled;
 use crate::ops::report::{Moved, TransferReport, Verification};
 use crate::ops::stored::{Verify, require};
 use crate::ops::verdict::mismatch;
@@ -52,18 +53,8 @@ pub struct Place {
 pub async fn download(job: &Job, object: &ObjectRef, size: u64, place: Place) -> Result<Option<TransferReport>> {
     let started = Instant::now();
     let engine = &job.source;
-    let _held = engine.scheduler.small(size).await;
-    let mut refetch = false;
-    let whole = loop {
-        match get(job, object, size, refetch).await {
-            Ok(Got::Whole(whole)) => break whole,
-            Ok(Got::Other) => return Ok(None),
-            Ok(Got::Mismatch(error)) if refetch => return Err(error),
-            Ok(Got::Mismatch(_)) => refetch = true,
-            Err(error) if error.needs_restart() => return Ok(None),
-            Err(error) => return Err(error),
-        }
-    };
+    let _held = unless_cancelled(&job.cancel, async { Ok(engine.scheduler.small(size).await) }).await?;
+    let Some(whole) = unless_cancelled(&job.cancel, receive(job, object, size)).await? else { return Ok(None) };
     let Whole { chunks, size, identity, verified, attempts } = whole;
     let how = Publish {
         overwrite: place.overwrite,
@@ -71,11 +62,27 @@ pub async fn download(job: &Job, object: &ObjectRef, size: u64, place: Place) ->
         mtime: identity.last_modified,
         mode: Some(job.mode),
     };
-    let _place = engine.descriptors.for_a_file().await?;
+    let _place = unless_cancelled(&job.cancel, engine.descriptors.for_a_file()).await?;
+    // To its end, so that a file that has its name is always told of.
     engine.lanes.pick().call(move || write(&place, &chunks, how)).await?;
     job.progress.add_durable(size);
     let moved = Moved { parts: 1, attempts, resumed_bytes: 0 };
     Ok(Some(TransferReport::of_read(identity, size, started, moved, verified)))
+}
+
+/// All of its bytes, once more if they are not what they should be.
+async fn receive(job: &Job, object: &ObjectRef, size: u64) -> Result<Option<Whole>> {
+    let mut refetch = false;
+    loop {
+        match get(job, object, size, refetch).await {
+            Ok(Got::Whole(whole)) => return Ok(Some(whole)),
+            Ok(Got::Other) => return Ok(None),
+            Ok(Got::Mismatch(error)) if refetch => return Err(error),
+            Ok(Got::Mismatch(_)) => refetch = true,
+            Err(error) if error.needs_restart() => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 async fn get(job: &Job, object: &ObjectRef, size: u64, refetch: bool) -> Result<Got> {

@@ -18,10 +18,11 @@ use super::transfer::conditions;
 use crate::checksum::{Digest, Hasher, Kind};
 use crate::error::{Error, Result};
 use crate::ops::commit;
+use crate::ops::engine::unless_cancelled;
 use crate::ops::multipart::verified;
 use crate::ops::report::TransferReport;
 use crate::progress::Progress;
-use crate::s3::client::{ObjectRef, PutRequest};
+use crate::s3::client::{ObjectRef, PutRequest, Stored};
 use crate::s3::payload::Payload;
 use crate::transfer::destination::check_regular;
 
@@ -47,36 +48,15 @@ pub async fn upload(
     let started = Instant::now();
     let engine = &job.destination;
     let limit = SMALL.min(engine.client.config().transfer.multipart_threshold);
-    let _held = engine.scheduler.small(limit).await;
-    let lane = engine.lanes.pick();
-    let loaded = {
-        let _place = engine.descriptors.for_a_file().await?;
-        let (path, types, kind) = (path.to_owned(), types_of(job), job.how.checksum);
-        lane.call(move || load(&path, limit, kind, types.as_ref())).await?
+    let _held = unless_cancelled(&job.cancel, async { Ok(engine.scheduler.small(limit).await) }).await?;
+    let sending = send(job, (path, limit), target, condition, &progress);
+    let Some((Loaded { bytes, digest, known, .. }, stored)) = unless_cancelled(&job.cancel, sending).await? else {
+        return Ok(None);
     };
-    let Some(Loaded { bytes, digest, known, content_type }) = loaded else { return Ok(None) };
     let len = bytes.len() as u64;
-    let mut headers = job.how.headers.clone();
-    headers.extend(content_type.map(|value| ("content-type".to_owned(), value)));
-    progress.set_total(len);
-    let put = || PutRequest {
-        object: target.clone(),
-        payload: Payload::bytes(bytes.clone()),
-        checksum: digest,
-        headers: headers.clone(),
-        progress: Some(progress.clone()),
-    };
-    let conditions = conditions(condition);
-    let stored = match commit::put(&engine.client, put(), &conditions).await {
-        // A store without conditional writes: the look before has decided (cli.md 2.7).
-        Err(error) if error.status() == Some(501) && !conditions.is_empty() => {
-            job.counts.unconditional.fetch_add(1, Relaxed);
-            commit::put(&engine.client, put(), &[]).await?
-        }
-        outcome => outcome?,
-    };
     let (path, removes) = (path.to_owned(), job.operation == Operation::Move);
-    lane.call(move || finish(&path, known, removes)).await?;
+    // To its end, so that a source that is removed is always told of.
+    engine.lanes.pick().call(move || finish(&path, known, removes)).await?;
     progress.add_durable(len);
     let verified = verified(&engine.client, digest, &stored, 1, false);
     Ok(Some(TransferReport {
@@ -92,6 +72,43 @@ pub async fn upload(
         content_type: None,
         storage_class: None,
     }))
+}
+
+/// Reads the file and sends it.
+async fn send(
+    job: &Job,
+    (path, limit): (&Path, u64),
+    target: &ObjectRef,
+    condition: &Condition,
+    progress: &Arc<Progress>,
+) -> Result<Option<(Loaded, Stored)>> {
+    let engine = &job.destination;
+    let loaded = {
+        let _place = engine.descriptors.for_a_file().await?;
+        let (path, types, kind) = (path.to_owned(), types_of(job), job.how.checksum);
+        engine.lanes.pick().call(move || load(&path, limit, kind, types.as_ref())).await?
+    };
+    let Some(loaded) = loaded else { return Ok(None) };
+    let mut headers = job.how.headers.clone();
+    headers.extend(loaded.content_type.clone().map(|value| ("content-type".to_owned(), value)));
+    progress.set_total(loaded.bytes.len() as u64);
+    let put = || PutRequest {
+        object: target.clone(),
+        payload: Payload::bytes(loaded.bytes.clone()),
+        checksum: loaded.digest,
+        headers: headers.clone(),
+        progress: Some(progress.clone()),
+    };
+    let conditions = conditions(condition);
+    let stored = match commit::put(&engine.client, put(), &conditions).await {
+        // A store without conditional writes: the look before has decided (cli.md 2.7).
+        Err(error) if error.status() == Some(501) && !conditions.is_empty() => {
+            job.counts.unconditional.fetch_add(1, Relaxed);
+            commit::put(&engine.client, put(), &[]).await?
+        }
+        outcome => outcome?,
+    };
+    Ok(Some((loaded, stored)))
 }
 
 /// Where no content type was given: how one is found.

@@ -256,8 +256,7 @@ async fn fetch(
         && is_plain
     {
         let place = small::Place { beneath: beneath.clone(), name: name.clone(), path: path.clone(), overwrite };
-        let small = Box::pin(small::download(job, &source, size, place));
-        if let Some(report) = unless_cancelled(&job.cancel, small).await? {
+        if let Some(report) = Box::pin(small::download(job, &source, size, place)).await? {
             return Ok(report);
         }
     }
@@ -304,8 +303,7 @@ async fn send(
     };
     let is_plain = job.how.part_size.is_none() && job.how.max_concurrency.is_none() && !job.how.resume_uploads;
     if is_plain {
-        let small = Box::pin(small_upload::upload(job, path, target, condition, progress()));
-        if let Some(report) = unless_cancelled(&job.cancel, small).await? {
+        if let Some(report) = Box::pin(small_upload::upload(job, path, target, condition, progress())).await? {
             return Ok(report);
         }
     }
