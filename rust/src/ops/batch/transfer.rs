@@ -302,10 +302,8 @@ async fn send(
         None => Progress::of_unlisted(&job.progress),
     };
     let is_plain = job.how.part_size.is_none() && job.how.max_concurrency.is_none() && !job.how.resume_uploads;
-    if is_plain {
-        if let Some(report) = Box::pin(small_upload::upload(job, path, target, condition, progress())).await? {
-            return Ok(report);
-        }
+    if is_plain && let Some(report) = Box::pin(small_upload::upload(job, path, target, condition, progress())).await? {
+        return Ok(report);
     }
     let mut request = UploadRequest {
         source: path.to_owned(),
