@@ -50,7 +50,7 @@ class TestOptions:
     @pytest.mark.parametrize("verb", ["cp", "mv", "rm"])
     def test_help_says_so(self, fake: Command, verb: str) -> None:
         text = " ".join(fake(verb, "--help").stdout.split())
-        assert "not with --include, --exclude" in text
+        assert "without filters" in text
 
 
 class TestSource:

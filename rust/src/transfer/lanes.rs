@@ -46,6 +46,13 @@ impl Lanes {
     pub fn pick_some(&self, count: usize) -> Vec<Lane> {
         (0..count.clamp(1, self.lanes.len())).map(|_| self.pick()).collect()
     }
+
+    /// Returns when what was posted before is done, also where nobody waits for it any more.
+    pub async fn settled(&self) {
+        for lane in &self.lanes {
+            let _ = lane.call(|| Ok(())).await;
+        }
+    }
 }
 
 impl Lane {
@@ -97,6 +104,24 @@ mod tests {
         }
         lane.call(|| Ok(())).await.unwrap();
         assert_eq!(*seen.lock().unwrap(), (0..100).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_waited_for_in_the_end() {
+        let lanes = Lanes::start().unwrap();
+        let done = Arc::new(AtomicUsize::new(0));
+        for _ in 0..20 {
+            let done = done.clone();
+            let answer = lanes.pick().call(move || {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+                done.fetch_add(1, Relaxed);
+                Ok(())
+            });
+            // Given up while it is under way.
+            drop(tokio::time::timeout(std::time::Duration::ZERO, answer).await);
+        }
+        lanes.settled().await;
+        assert_eq!(done.load(Relaxed), 20);
     }
 
     #[tokio::test]

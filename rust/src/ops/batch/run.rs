@@ -188,6 +188,8 @@ impl Run {
         while let Some(last) = self.tasks.next().await {
             self.ended(last).await;
         }
+        // A file that a cancelled task was just making is taken away by its lane.
+        self.job.source.lanes.settled().await;
         intake.stop().await;
         ended && !cancel.is_set()
     }
