@@ -111,8 +111,8 @@ mod tests {
         let lanes = Lanes::start().unwrap();
         let done = Arc::new(AtomicUsize::new(0));
         for _ in 0..20 {
-            let done = done.clone();
-            let answer = lanes.pick().call(move || {
+            let (lane, done) = (lanes.pick(), done.clone());
+            let answer = lane.call(move || {
                 std::thread::sleep(std::time::Duration::from_millis(2));
                 done.fetch_add(1, Relaxed);
                 Ok(())
