@@ -186,10 +186,7 @@ pub(super) fn matches(wildcard: &Matches, out: &mut Pages, stop: &Arc<AtomicBool
         }
         found = true;
         if matched.is_link {
-            if wildcard.keeps(&prefix, &path)
-                && !is_own(&name)
-                && !out.push(Found::Skipped(Place::File(matched.path), "symlink"))
-            {
+            if wildcard.keeps(&prefix, &path) && !out.push(Found::Skipped(Place::File(matched.path), "symlink")) {
                 return;
             }
             continue;
@@ -228,7 +225,7 @@ impl Matches {
 
     /// One file that matches.
     fn one(&self, path: Vec<u8>, relative: Vec<u8>, prefix: &[u8], out: &mut Pages) -> bool {
-        if is_own(&relative) || !self.keeps(prefix, &path) {
+        if !self.keeps(prefix, &path) {
             return true;
         }
         let path = PathBuf::from(OsStr::from_bytes(&path));
